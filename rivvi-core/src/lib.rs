@@ -1,0 +1,4 @@
+//! Core of Rivvi.
+pub mod domain;
+pub mod import;
+pub mod policy;

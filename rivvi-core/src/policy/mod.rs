@@ -1,0 +1,4 @@
+//! Pure decisions.
+pub mod caps;
+pub mod window;
+pub mod zone;
