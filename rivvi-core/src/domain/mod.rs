@@ -1,4 +1,35 @@
-//! The words of the domain.
-pub mod person;
-pub mod personal;
-pub mod phone;
+//! The words of the domain: organizations, campaigns, runs, contacts, calls, and how they end.
+//!
+//! Plain data without I/O. How the data changes is decided in [`machine`](crate::machine) and
+//! [`policy`](crate::policy); where it is kept is told in [`storage`](crate::storage).
+
+mod call;
+mod campaign;
+mod contact;
+mod disposition;
+mod event;
+mod ids;
+mod organization;
+mod person;
+mod personal;
+mod phone;
+mod run;
+mod span;
+mod suppression;
+
+pub use call::{Call, CallDetail, CallState, Currency, Lease, Money, ProviderName};
+pub use campaign::{
+    AtEnd, CallSettings, Campaign, CampaignDefinition, CampaignError, CampaignLimits, Channel,
+    ImportSettings, RunSettings,
+};
+pub use contact::{Contact, ContactState, ContactStatus, Exclusion, Priority};
+pub use disposition::{Disposition, Outcome};
+pub use event::{Aggregate, Event, JournalEntry};
+pub use ids::{CallId, CampaignId, ContactId, IdSource, ItemId, NodeId, OrgId, PersonId, RunId};
+pub use organization::{CallerId, CallsPerSecond, Organization, OrganizationLimits};
+pub use person::{Person, PersonFields};
+pub use personal::{Personal, Secret};
+pub use phone::{E164, NumberKind, PhoneError, Region, UnknownRegion};
+pub use run::{Ending, Run, RunState, RunTally};
+pub use span::{Span, SpanError};
+pub use suppression::{Suppression, SuppressionSource};

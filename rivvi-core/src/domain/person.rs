@@ -2,8 +2,11 @@
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::ids::{OrgId, PersonId};
 use super::personal::Personal;
+use super::phone::E164;
 
 /// The fields of a person that Rivvi understands; everything else a sheet carries is a variable of the contact.
 ///
@@ -27,4 +30,51 @@ pub struct PersonFields {
     /// Language the person speaks, as written in the sheet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<Personal<String>>,
+}
+
+impl PersonFields {
+    /// These fields, with those of `other` where one is missing here.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self {
+            first_name: self.first_name.clone().or_else(|| other.first_name.clone()),
+            last_name: self.last_name.clone().or_else(|| other.last_name.clone()),
+            date_of_birth: self.date_of_birth.clone().or_else(|| other.date_of_birth.clone()),
+            email: self.email.clone().or_else(|| other.email.clone()),
+            language: self.language.clone().or_else(|| other.language.clone()),
+        }
+    }
+}
+
+/// A human known to an organization across its runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Its id.
+    pub id: PersonId,
+    /// Whose person.
+    pub org_id: OrgId,
+    /// Tells persons of one organization apart, see [`Person::hash_of`].
+    pub hash: String,
+    /// The number last used.
+    pub number: E164,
+    /// What is known, the latest value of each field.
+    pub fields: PersonFields,
+}
+
+impl Person {
+    /// The hash by which a person is recognized across runs: SHA-256, in hexadecimal, over the organization, the
+    /// number, and the names and date of birth without case and outer blanks.
+    pub fn hash_of(org_id: OrgId, number: E164, fields: &PersonFields) -> String {
+        let text = |value: &Option<Personal<String>>| {
+            value.as_ref().map(|value| value.expose().trim().to_lowercase()).unwrap_or_default()
+        };
+        let birth = fields.date_of_birth.as_ref().map(|date| date.expose().to_string()).unwrap_or_default();
+        let mut hash = Sha256::new();
+        hash.update(org_id.as_uuid().as_bytes());
+        for part in [number.expose(), text(&fields.first_name), text(&fields.last_name), birth] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }

@@ -1,0 +1,327 @@
+//! What to do and how.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::ids::{CampaignId, OrgId};
+use super::organization::CallsPerSecond;
+use super::phone::Region;
+use super::span::Span;
+use crate::import::{DateOrder, Dedupe, ImportRules};
+use crate::policy::caps::Caps;
+use crate::policy::hours::{CallingHours, CallingWindow, DateRange};
+use crate::policy::retry::RetryPlan;
+use crate::policy::zone::ZonePolicy;
+
+/// A campaign of an organization: a definition and its version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Campaign {
+    /// Its id, the same for every version.
+    pub id: CampaignId,
+    /// Whose campaign.
+    pub org_id: OrgId,
+    /// Counted from 1; a changed definition is a new version. A run keeps the version it started with.
+    pub version: u32,
+    /// What to do and how.
+    pub definition: CampaignDefinition,
+}
+
+/// What to do and how, as users write it in TOML or JSON.
+///
+/// ```
+/// use rivvi_core::domain::{Channel, CampaignDefinition};
+///
+/// let campaign = CampaignDefinition::from_toml(r#"
+///     name = "Appointment reminder"
+///     channel = "voice"
+///     agent_id = "agent_demo"
+///
+///     [[windows]]
+///     days = ["mon", "tue", "wed", "thu"]
+///     from = "09:00"
+///     to = "20:30"
+///
+///     [retry]
+///     busy = { after = "15m", max = 2 }
+/// "#)?;
+/// assert_eq!(campaign.channel, Channel::Voice);
+///
+/// let error = CampaignDefinition::from_toml("name = 'x'\nchannel = 'fax'").unwrap_err();
+/// assert_eq!(error.key, "channel");
+/// # Ok::<(), rivvi_core::domain::CampaignError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CampaignDefinition {
+    /// Its name, for people.
+    pub name: String,
+    /// How contacts are reached.
+    pub channel: Channel,
+    /// The provider's agent that talks.
+    #[serde(default)]
+    pub agent_id: Option<String>,
+    /// Fields and columns that a row must fill to be imported.
+    #[serde(default)]
+    pub required_fields: Vec<String>,
+    /// The region whose local notation the sheet uses; the organization's if absent.
+    #[serde(default)]
+    pub region: Option<Region>,
+    /// Variables given to the agent for every contact; a contact's own column of the same name wins.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// When calls may start, in the contact's own zone. Empty is always.
+    #[serde(default)]
+    pub windows: Vec<CallingWindow>,
+    /// Calendar dates, in the contact's own zone, without any call.
+    #[serde(default)]
+    pub blackout_dates: Vec<DateRange>,
+    /// What to do with contacts whose zone is unknown or ambiguous; the organization's policy if absent.
+    #[serde(default)]
+    pub zone_policy: Option<ZonePolicy>,
+    /// Which dispositions are tried again, when and how often.
+    #[serde(default)]
+    pub retry: RetryPlan,
+    /// How often a number may be attempted, over all runs of the organization.
+    #[serde(default)]
+    pub caps: Caps,
+    /// Limits of the campaign beside those of its organization.
+    #[serde(default)]
+    pub limits: CampaignLimits,
+    /// How a single call is made.
+    #[serde(default)]
+    pub call: CallSettings,
+    /// How the sheet is read.
+    #[serde(default)]
+    pub import: ImportSettings,
+    /// When its runs start and end.
+    #[serde(default)]
+    pub run: RunSettings,
+}
+
+impl CampaignDefinition {
+    /// Reads the TOML form.
+    ///
+    /// # Errors
+    /// Names the key that is wrong and what was expected.
+    pub fn from_toml(text: &str) -> Result<Self, CampaignError> {
+        let value = toml::Deserializer::parse(text).map_err(|error| CampaignError {
+            key: line_of(text, error.span()),
+            problem: error.message().trim().replace('\n', " "),
+        })?;
+        let definition: Self = serde_path_to_error::deserialize(value).map_err(|error| {
+            let inner = error.inner();
+            let problem = inner.message().trim().replace('\n', " ");
+            CampaignError { key: key_of(error.path(), || line_of(text, inner.span())), problem }
+        })?;
+        definition.validated()
+    }
+
+    /// Reads the JSON form, which has the same shape.
+    ///
+    /// # Errors
+    /// Names the key that is wrong and what was expected.
+    pub fn from_json(text: &str) -> Result<Self, CampaignError> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let definition: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let inner = error.inner();
+            CampaignError {
+                key: key_of(error.path(), || format!("line {}", inner.line())),
+                problem: inner.to_string(),
+            }
+        })?;
+        reader.end().map_err(|error| CampaignError {
+            key: format!("line {}", error.line()),
+            problem: "expected nothing after the closing brace".into(),
+        })?;
+        definition.validated()
+    }
+
+    /// Checks what the types alone cannot say.
+    ///
+    /// # Errors
+    /// The first key whose value makes no sense together with the others.
+    pub fn validated(self) -> Result<Self, CampaignError> {
+        let wrong =
+            |key: &str, problem: &str| Err(CampaignError { key: key.into(), problem: problem.into() });
+        if self.name.trim().is_empty() {
+            return wrong("name", "expected a name that is not empty");
+        }
+        if self.run.end.is_some() && self.run.end_after.is_some() {
+            return wrong("run.end_after", "expected either `end` or `end_after`, not both");
+        }
+        if let (Some(start), Some(end)) = (self.run.start, self.run.end)
+            && end <= start
+        {
+            return wrong("run.end", "expected an end after `run.start`");
+        }
+        let lasting = Span::from_secs(1)..=Span::from_days(366);
+        if self.run.end_after.is_some_and(|span| !lasting.contains(&span)) {
+            return wrong("run.end_after", "expected \"1s\" to \"366d\"");
+        }
+        if !(Span::from_secs(5)..=Span::from_mins(10)).contains(&self.call.ring_timeout) {
+            return wrong("call.ring_timeout", "expected \"5s\" to \"10m\"");
+        }
+        if !(self.call.ring_timeout..=Span::from_days(1)).contains(&self.call.max_duration) {
+            return wrong("call.max_duration", "expected `call.ring_timeout` to \"1d\"");
+        }
+        if self.limits.concurrent_calls == Some(0) {
+            return wrong("limits.concurrent_calls", "expected at least 1");
+        }
+        Ok(self)
+    }
+
+    /// When calls may start, in the contact's own zone.
+    pub fn hours(&self) -> CallingHours {
+        CallingHours::new(self.windows.clone(), self.blackout_dates.clone())
+    }
+
+    /// How its sheets are read, in an organization of `region`.
+    pub fn import_rules(&self, region: Region) -> ImportRules {
+        let mut rules = ImportRules::for_region(self.region.unwrap_or(region));
+        rules.required_fields.clone_from(&self.required_fields);
+        rules.columns.clone_from(&self.import.columns);
+        rules.dedupe.clone_from(&self.import.dedupe);
+        rules.worksheet.clone_from(&self.import.worksheet);
+        rules.date_order = self.import.date_order;
+        rules
+    }
+}
+
+fn key_of(path: &serde_path_to_error::Path, otherwise: impl FnOnce() -> String) -> String {
+    let path = path.to_string();
+    if ["", ".", "?"].contains(&path.as_str()) { otherwise() } else { path }
+}
+
+fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
+    let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}", before.matches('\n').count() + 1)
+}
+
+/// How contacts are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Channel {
+    /// By calls.
+    Voice,
+    /// By text messages.
+    Sms,
+    /// By calls and text messages.
+    Hybrid,
+}
+
+/// Limits of one campaign, beside those of its organization.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CampaignLimits {
+    /// Calls of one run under way at once.
+    pub concurrent_calls: Option<u32>,
+    /// Calls of the campaign started per second.
+    pub calls_per_second: Option<CallsPerSecond>,
+}
+
+/// How a single call is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CallSettings {
+    /// How long it rings before it counts as not answered. Default 30 s.
+    pub ring_timeout: Span,
+    /// The longest a call may last from its placement. Default 540 s.
+    pub max_duration: Span,
+}
+
+impl Default for CallSettings {
+    fn default() -> Self {
+        Self { ring_timeout: Span::from_secs(30), max_duration: Span::from_secs(540) }
+    }
+}
+
+/// How the sheet is read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImportSettings {
+    /// Field → header of the sheet, for headers that the aliases do not know.
+    pub columns: BTreeMap<String, String>,
+    /// What to do with rows that share a number.
+    pub dedupe: Dedupe,
+    /// The worksheet of a workbook; the first with contacts if absent.
+    pub worksheet: Option<String>,
+    /// Whether day or month comes first in dates such as 03/04/1990.
+    pub date_order: DateOrder,
+}
+
+/// When the runs of a campaign start and end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunSettings {
+    /// Not before this instant; at once if absent.
+    #[serde(deserialize_with = "optional_instant")]
+    pub start: Option<DateTime<Utc>>,
+    /// The end of a run, counted from its start.
+    pub end_after: Option<Span>,
+    /// The end of a run as an instant.
+    #[serde(deserialize_with = "optional_instant")]
+    pub end: Option<DateTime<Utc>>,
+    /// What happens at the end to calls under way.
+    pub at_end: AtEnd,
+}
+
+impl RunSettings {
+    /// When a run that starts at `start` ends.
+    pub fn ends_at(&self, start: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let after = |span: Span| {
+            let span = TimeDelta::from_std(span.duration()).ok()?;
+            start.checked_add_signed(span)
+        };
+        self.end.or_else(|| self.end_after.map(|span| after(span).unwrap_or(DateTime::<Utc>::MAX_UTC)))
+    }
+}
+
+/// An instant as text, or as the native date and time TOML has.
+fn optional_instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    const EXPECTED: &str = "expected an instant with its offset such as \"2026-12-01T00:00:00Z\"";
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum InstantText {
+        Text(String),
+        Toml(toml::value::Datetime),
+    }
+
+    let text = match Option::<InstantText>::deserialize(deserializer) {
+        Ok(None) => return Ok(None),
+        Ok(Some(InstantText::Text(text))) => text,
+        Ok(Some(InstantText::Toml(instant))) => instant.to_string(),
+        Err(_) => return Err(D::Error::custom(EXPECTED)),
+    };
+    let instant = DateTime::parse_from_rfc3339(&text).map_err(|_| D::Error::custom(EXPECTED))?;
+    Ok(Some(instant.to_utc()))
+}
+
+/// What happens to calls under way when their run ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AtEnd {
+    /// They are hung up.
+    #[default]
+    HangUp,
+    /// They go on until they end by themselves.
+    LetFinish,
+}
+
+/// What is wrong with a campaign definition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct CampaignError {
+    /// The key, as a path such as `retry.busy.after`, or the line where there is no key.
+    pub key: String,
+    /// What is wrong and what was expected.
+    pub problem: String,
+}
+
+#[cfg(test)]
+mod tests;

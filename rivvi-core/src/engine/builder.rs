@@ -1,0 +1,176 @@
+//! Putting an engine together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::Notify;
+
+use super::breaker::Breaker;
+use super::hooks::{EventSink, HostAction};
+use super::intake::Intake;
+use super::terms::TermsCache;
+use super::{EngineConfig, Inner, Rivvi};
+use crate::clock::{Clock, SystemClock};
+use crate::domain::{IdSource, NodeId};
+use crate::import::ContactTransformer;
+use crate::policy::{Policy, Rule};
+use crate::provider::VoiceProvider;
+use crate::storage::Storage;
+
+/// Puts an engine together. Only the storage has no default.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    storage: Option<Storage>,
+    voice: Vec<Arc<dyn VoiceProvider>>,
+    clock: Arc<dyn Clock>,
+    ids: IdSource,
+    policy: Policy,
+    config: EngineConfig,
+    sinks: Vec<Arc<dyn EventSink>>,
+    actions: Vec<Arc<dyn HostAction>>,
+    transformers: Vec<Arc<dyn ContactTransformer>>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            storage: None,
+            voice: Vec::new(),
+            clock: Arc::new(SystemClock::new()),
+            ids: IdSource::random(),
+            policy: Policy::new(),
+            config: EngineConfig::default(),
+            sinks: Vec::new(),
+            actions: Vec::new(),
+            transformers: Vec::new(),
+        }
+    }
+
+    /// Where everything is kept.
+    pub fn storage(mut self, storage: impl Into<Storage>) -> Self {
+        self.storage = Some(storage.into());
+        self
+    }
+
+    /// Adds a voice provider. The first healthy one in the order of adding places a call.
+    pub fn voice(self, provider: impl VoiceProvider) -> Self {
+        self.shared_voice(Arc::new(provider))
+    }
+
+    /// Adds a voice provider that the host keeps a handle to.
+    pub fn shared_voice(mut self, provider: Arc<dyn VoiceProvider>) -> Self {
+        self.voice.push(provider);
+        self
+    }
+
+    /// The clock; the machine's by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where ids come from; the operating system's randomness by default.
+    pub fn ids(mut self, ids: IdSource) -> Self {
+        self.ids = ids;
+        self
+    }
+
+    /// Adds a rule of the host: it can forbid more than Rivvi's rules, never allow more.
+    pub fn rule(mut self, rule: impl Rule) -> Self {
+        self.policy = self.policy.with(Arc::new(rule));
+        self
+    }
+
+    /// Adds a receiver of all journal entries.
+    pub fn event_sink(mut self, sink: impl EventSink) -> Self {
+        self.sinks.push(Arc::new(sink));
+        self
+    }
+
+    /// Registers an action that conversations may ask for.
+    pub fn action(mut self, action: impl HostAction) -> Self {
+        self.actions.push(Arc::new(action));
+        self
+    }
+
+    /// Adds a transformer that sees every row at import.
+    pub fn contact_transformer(mut self, transformer: impl ContactTransformer + 'static) -> Self {
+        self.transformers.push(Arc::new(transformer));
+        self
+    }
+
+    /// The numbers of the engine.
+    pub fn config(mut self, config: EngineConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The engine.
+    ///
+    /// # Errors
+    /// If the storage is missing, a number of the configuration makes no sense, or two providers, actions or event
+    /// sinks have the same name.
+    pub fn build(self) -> Result<Rivvi, BuildError> {
+        let storage = self.storage.ok_or(BuildError::NoStorage)?;
+        if let Some(problem) = self.config.problem() {
+            return Err(BuildError::Config(problem));
+        }
+        let mut breakers = HashMap::new();
+        for provider in &self.voice {
+            if breakers.insert(provider.name(), Breaker::default()).is_some() {
+                return Err(BuildError::SameName(provider.name().to_string()));
+            }
+        }
+        let mut actions = HashMap::new();
+        for action in self.actions {
+            let name = action.name().to_owned();
+            if actions.insert(name.clone(), action).is_some() {
+                return Err(BuildError::SameName(name));
+            }
+        }
+        let mut sinks = std::collections::HashSet::new();
+        if let Some(twice) = self.sinks.iter().find(|sink| !sinks.insert(sink.name().to_owned())) {
+            return Err(BuildError::SameName(twice.name().to_owned()));
+        }
+        let node = NodeId::from_uuid(self.ids.next(self.clock.now()));
+        Ok(Rivvi::from_inner(|this| Inner {
+            this,
+            storage,
+            voice: self.voice,
+            breakers: std::sync::Mutex::new(breakers),
+            connected: RwLock::default(),
+            clock: self.clock,
+            ids: self.ids,
+            node,
+            policy: self.policy,
+            config: self.config,
+            sinks: self.sinks,
+            actions,
+            transformers: self.transformers,
+            intake: Intake::default(),
+            terms: TermsCache::default(),
+            hung_up: std::sync::Mutex::default(),
+            purged_at: std::sync::Mutex::default(),
+            dispatch_turn: std::sync::atomic::AtomicU64::default(),
+            dispatch_wake: Notify::new(),
+            upkeep_wake: Notify::new(),
+            progress: tokio::sync::watch::channel(0).0,
+        }))
+    }
+}
+
+/// Why an engine cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No storage was given.
+    #[error("no storage was given: call `storage(...)`, for a trial with `Storage::in_memory()`")]
+    NoStorage,
+    /// A number of the configuration makes no sense.
+    #[error("{0}")]
+    Config(&'static str),
+    /// Two providers, two actions or two event sinks share a name.
+    #[error("two providers, actions or event sinks are called `{0}`: names must differ")]
+    SameName(String),
+}

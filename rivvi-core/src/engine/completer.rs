@@ -1,0 +1,67 @@
+//! A finished run goes to the archive.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::Inner;
+use crate::domain::{ContactId, Ending, Person, PersonId, Run, RunState};
+use crate::storage::{ArchivedCall, ContactQuery, Report, StorageError};
+
+/// Contacts archived in one step.
+const BATCH: usize = 1_000;
+
+impl Inner {
+    /// Copies people, calls and the report of a run to the archive. May be repeated.
+    pub(super) async fn archive_run(&self, run: &Run, now: DateTime<Utc>) -> Result<(), StorageError> {
+        self.archive_contacts(run, now).await?;
+        self.archive_report(run, now).await
+    }
+
+    /// Copies people and calls of a run to the archive. May be repeated.
+    pub(super) async fn archive_contacts(&self, run: &Run, now: DateTime<Utc>) -> Result<(), StorageError> {
+        let mut after = None;
+        loop {
+            let query = ContactQuery { run_id: run.id, number: None, after, limit: BATCH };
+            let contacts = self.storage.ledger.contacts(query).await?;
+            let Some(last) = contacts.last() else { return Ok(()) };
+            after = Some(last.id);
+            let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
+            let people = contacts
+                .iter()
+                .map(|contact| Person {
+                    id: PersonId::from_uuid(self.ids.next(now)),
+                    org_id: run.org_id,
+                    hash: Person::hash_of(run.org_id, contact.number, &contact.person),
+                    number: contact.number,
+                    fields: contact.person.clone(),
+                })
+                .collect();
+            let people = self.storage.archive.add_people(people).await?;
+            let person_of: HashMap<ContactId, PersonId> = ids.iter().copied().zip(people).collect();
+            let calls = self.storage.ledger.calls_of(&ids).await?;
+            let archived = calls.into_iter().filter_map(|call| {
+                let person_id = *person_of.get(&call.contact_id)?;
+                Some(ArchivedCall { call, person_id })
+            });
+            self.storage.archive.add_calls(archived.collect()).await?;
+        }
+    }
+
+    async fn archive_report(&self, run: &Run, now: DateTime<Utc>) -> Result<(), StorageError> {
+        let report = Report {
+            run_id: run.id,
+            org_id: run.org_id,
+            campaign: run.definition.name.clone(),
+            state: match run.ending {
+                Some(Ending::Cancelled) => RunState::Cancelled,
+                _ => RunState::Completed,
+            },
+            started_at: run.started_at,
+            finished_at: now,
+            import: run.report.as_deref().cloned(),
+            tally: self.storage.ledger.tally(run.id).await?,
+        };
+        self.storage.archive.put_report(report).await
+    }
+}

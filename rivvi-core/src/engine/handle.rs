@@ -1,0 +1,143 @@
+//! A running engine.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::{Inner, Rivvi};
+use crate::storage::StorageError;
+
+/// A running engine. Dropping it lets the engine run on; [`shutdown`](Self::shutdown) ends it.
+#[derive(Debug)]
+#[must_use = "without the handle the engine cannot be shut down"]
+pub struct EngineHandle {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Rivvi {
+    /// Runs the engine on the current Tokio runtime until it is shut down: due contacts are called, a freed slot is
+    /// refilled at once, runs start and end at their time.
+    ///
+    /// Errors of the store are logged and tried again, with a growing pause of up to 10 s.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn spawn(&self) -> EngineHandle {
+        let (stop, stopped) = watch::channel(false);
+        let dispatching = tokio::spawn(dispatch_loop(self.inner.clone(), stopped.clone()));
+        let upkeep = tokio::spawn(upkeep_loop(self.inner.clone(), stopped));
+        EngineHandle { stop, tasks: vec![dispatching, upkeep] }
+    }
+}
+
+impl EngineHandle {
+    /// Ends the engine gracefully: no call begins any more, and the answers of providers that were asked are awaited
+    /// and stored. Calls under way go on; the next engine on the store takes them over.
+    pub async fn shutdown(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            if task.await.is_err() {
+                tracing::error!("a task of the engine ended badly");
+            }
+        }
+    }
+}
+
+async fn dispatch_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
+    let mut placing = JoinSet::new();
+    let mut pause = Pause::default();
+    while !*stopped.borrow() {
+        let round = match inner.dispatch().await {
+            Ok(round) => round,
+            Err(error) => {
+                pause.after(&inner, &error, &mut stopped).await;
+                continue;
+            }
+        };
+        pause = Pause::default();
+        let next_at = inner.next_at(&round, None).await.unwrap_or(None);
+        for placement in round.placements {
+            let inner = inner.clone();
+            placing.spawn(async move {
+                let input = inner.place(placement).await;
+                inner.submit_patiently(input).await;
+            });
+        }
+        while placing.try_join_next().is_some() {}
+        let now = inner.clock.now();
+        let at = next_at.unwrap_or(now + inner.config.idle_max).min(now + inner.config.idle_max);
+        // What is due already is up to the upkeep, or came in just now.
+        let sleep = inner.clock.sleep_until(at.max(now + BREATH));
+        let wake = inner.dispatch_wake.notified();
+        tokio::pin!(wake);
+        until_stopped(select(sleep, wake), &mut stopped).await;
+    }
+    while placing.join_next().await.is_some() {}
+}
+
+async fn upkeep_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
+    let mut pause = Pause::default();
+    while !*stopped.borrow() {
+        let next = match inner.upkeep().await {
+            Ok(next) => next,
+            Err(error) => {
+                pause.after(&inner, &error, &mut stopped).await;
+                continue;
+            }
+        };
+        pause = Pause::default();
+        inner.dispatch_wake.notify_one();
+        let now = inner.clock.now();
+        let at = next.unwrap_or(now + inner.config.idle_max).min(now + inner.config.idle_max);
+        // Waking at every event would make upkeep compete with dispatching: a short rest gathers events.
+        let rest = inner.clock.sleep_until((now + REST).min(at));
+        if !until_stopped(rest, &mut stopped).await {
+            continue;
+        }
+        let sleep = inner.clock.sleep_until(at);
+        let wake = inner.upkeep_wake.notified();
+        tokio::pin!(wake);
+        until_stopped(select(sleep, wake), &mut stopped).await;
+    }
+}
+
+/// Waits for `work`. Returns whether it came to its end before the engine was told to stop.
+async fn until_stopped<T>(
+    work: impl Future<Output = T> + Unpin,
+    stopped: &mut watch::Receiver<bool>,
+) -> bool {
+    let stop = async {
+        // Whoever dropped the handle cannot stop the engine any more: it runs on.
+        if stopped.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::pin!(stop);
+    matches!(select(work, stop).await, Either::Left(_))
+}
+
+/// The least time between two rounds of dispatching that nothing woke.
+const BREATH: Duration = Duration::from_millis(5);
+
+/// The least time between two rounds of upkeep.
+const REST: Duration = Duration::from_millis(50);
+
+/// A growing pause after errors of the store.
+#[derive(Debug, Default)]
+struct Pause {
+    errors: u32,
+}
+
+impl Pause {
+    async fn after(&mut self, inner: &Inner, error: &StorageError, stopped: &mut watch::Receiver<bool>) {
+        self.errors += 1;
+        let wait = Duration::from_millis(100 << self.errors.min(7)).min(Duration::from_secs(10));
+        tracing::error!(%error, "the store failed; trying again in {wait:?}");
+        until_stopped(inner.clock.sleep_until(inner.clock.now() + wait), stopped).await;
+    }
+}

@@ -1,0 +1,188 @@
+//! The engine: the shell around the pure core.
+//!
+//! [`Rivvi`] is its front. Put one together with [`Rivvi::builder`], then either [`spawn`](Rivvi::spawn) it, or call
+//! [`tick`](Rivvi::tick) from a timer if the host has no long-running process. Any number of engines may share one
+//! store.
+//!
+//! | part | does |
+//! |---|---|
+//! | dispatcher | takes due contacts, commits intents, places calls |
+//! | intake | applies what is told about calls, in batches |
+//! | reconciler | looks after calls without news |
+//! | scheduler | starts, ends and finishes runs |
+//! | completer | archives finished runs |
+//! | publisher | carries out actions, feeds event sinks, matches early webhooks |
+
+mod breaker;
+mod builder;
+mod campaigns;
+mod completer;
+mod config;
+mod dispatcher;
+mod explain;
+mod handle;
+mod hooks;
+mod importer;
+mod intake;
+mod organizations;
+mod progress;
+mod publisher;
+mod reconciler;
+mod runs;
+mod scheduler;
+mod suppression_list;
+mod terms;
+mod tick;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock, Weak};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::domain::{CallId, IdSource, ItemId, NodeId, ProviderName};
+use crate::import::ContactTransformer;
+use crate::policy::Policy;
+use crate::provider::{VoiceProvider, WebhookError, WebhookRequest};
+use crate::storage::{DeadLetter, Storage, StorageError};
+
+pub use builder::{BuildError, Builder};
+pub use campaigns::Campaigns;
+pub use config::EngineConfig;
+pub use explain::ContactExplanation;
+pub use handle::EngineHandle;
+pub use hooks::{EventSink, HostAction, HostError};
+pub use importer::{ImportedRun, RunImportError};
+pub use organizations::{NewOrganization, Organizations};
+pub use progress::{Progress, Watch};
+pub use runs::Runs;
+pub use suppression_list::{Suppressed, SuppressionList};
+pub use tick::Tick;
+
+/// An engine: the front through which a host works with Rivvi. Clones share the same engine.
+///
+/// ```
+/// use rivvi_core::engine::Rivvi;
+/// use rivvi_core::storage::Storage;
+///
+/// let rivvi = Rivvi::builder().storage(Storage::in_memory()).build()?;
+/// # Ok::<(), rivvi_core::engine::BuildError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Rivvi {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Itself, for sinks that outlive it.
+    this: Weak<Inner>,
+    storage: Storage,
+    voice: Vec<Arc<dyn VoiceProvider>>,
+    breakers: Mutex<HashMap<ProviderName, breaker::Breaker>>,
+    connected: RwLock<HashSet<ProviderName>>,
+    clock: Arc<dyn Clock>,
+    ids: IdSource,
+    node: NodeId,
+    policy: Policy,
+    config: EngineConfig,
+    sinks: Vec<Arc<dyn EventSink>>,
+    actions: HashMap<String, Arc<dyn HostAction>>,
+    transformers: Vec<Arc<dyn ContactTransformer>>,
+    intake: intake::Intake,
+    terms: terms::TermsCache,
+    /// Calls this node ended lately.
+    hung_up: Mutex<HashMap<CallId, DateTime<Utc>>>,
+    /// When this node looked last for live data to remove.
+    purged_at: Mutex<Option<DateTime<Utc>>>,
+    dispatch_turn: AtomicU64,
+    dispatch_wake: Notify,
+    upkeep_wake: Notify,
+    /// Counts changes this node made, for those who watch.
+    progress: tokio::sync::watch::Sender<u64>,
+}
+
+impl Rivvi {
+    /// Starts putting an engine together.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn from_inner(inner: impl FnOnce(Weak<Inner>) -> Inner) -> Self {
+        Self { inner: Arc::new_cyclic(|this| inner(this.clone())) }
+    }
+
+    /// Tenants.
+    pub fn organizations(&self) -> Organizations<'_> {
+        Organizations { inner: &self.inner }
+    }
+
+    /// What to do and how.
+    pub fn campaigns(&self) -> Campaigns<'_> {
+        Campaigns { inner: &self.inner }
+    }
+
+    /// Executions of campaigns.
+    pub fn runs(&self) -> Runs<'_> {
+        Runs { inner: &self.inner }
+    }
+
+    /// Numbers that must not be contacted.
+    pub fn suppression_list(&self) -> SuppressionList<'_> {
+        SuppressionList { inner: &self.inner }
+    }
+
+    /// Takes a webhook of a provider: verifies it, stores it, applies it. When this returns `Ok`, acknowledge it;
+    /// after an error answer with [`WebhookError::status`].
+    ///
+    /// Webhooks that arrive at the same time are written together.
+    ///
+    /// # Errors
+    /// See [`WebhookError`].
+    pub async fn receive(&self, provider: &str, request: &WebhookRequest) -> Result<(), WebhookError> {
+        self.inner.receive(provider, request).await
+    }
+
+    /// Actions that kept failing and webhooks whose call never became known, in the order of their ids, the first
+    /// `limit` after `after`.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn dead_letters(
+        &self,
+        after: Option<ItemId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StorageError> {
+        self.inner.storage.ledger.dead_letters(after, limit).await
+    }
+
+    /// Gives dead letters another chance. Returns how many there were.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn revive(&self, ids: Vec<ItemId>) -> Result<u64, StorageError> {
+        let revived = self.inner.storage.ledger.revive(ids, self.inner.clock.now()).await?;
+        self.inner.wake();
+        Ok(revived)
+    }
+
+    /// The clock of the engine.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The stores of the engine, for reading what the front does not offer.
+    pub fn storage(&self) -> &Storage {
+        &self.inner.storage
+    }
+}
+
+impl Inner {
+    fn wake(&self) {
+        self.dispatch_wake.notify_one();
+        self.upkeep_wake.notify_one();
+        self.progress.send_modify(|changes| *changes += 1);
+    }
+}

@@ -1,0 +1,17 @@
+//! What a provider must be able to do.
+//!
+//! A provider is a crate that depends on `rivvi-core` alone. It implements [`VoiceProvider`] and is checked by
+//! `rivvi_core::testkit::voice`. Providers that push events deliver [`CallUpdate`]s to an [`UpdateSink`]; providers
+//! with webhooks read them in [`VoiceProvider::decode_webhook`]. Both give the same updates.
+
+mod error;
+mod update;
+mod voice;
+mod webhook;
+
+pub use error::{Delivery, ProviderError, ProviderErrorKind};
+pub use update::{Answerer, CallEvent, CallRef, CallUpdate};
+pub use voice::{
+    CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, UpdateSink, VoiceCapabilities, VoiceProvider,
+};
+pub use webhook::{WebhookError, WebhookRequest};

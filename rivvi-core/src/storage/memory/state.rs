@@ -1,0 +1,185 @@
+//! What the store holds, and how a change is committed to it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use super::journal::Journal;
+use crate::domain::{
+    Aggregate, Call, CallId, Campaign, CampaignId, Contact, ContactId, ContactState, E164, Event, ItemId,
+    JournalEntry, OrgId, Organization, Person, Priority, ProviderName, Run, RunId, RunTally, Suppression,
+};
+use crate::policy::NumberFacts;
+use crate::provider::CallRef;
+use crate::storage::{
+    ArchivedCall, AttemptChange, Change, DeadLetter, InboxItem, JournalCursor, OutboxItem, Report,
+};
+
+/// Waiting contacts of one priority, by due time.
+type Level = BTreeSet<(DateTime<Utc>, ContactId)>;
+
+/// Attempts at a number, oldest first.
+type Attempts = Vec<(DateTime<Utc>, CallId)>;
+
+/// Everything the store holds. Indexes are derived from the calls and contacts and kept by [`State::commit`].
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) organizations: BTreeMap<OrgId, Organization>,
+    pub(super) campaigns: BTreeMap<CampaignId, BTreeMap<u32, Campaign>>,
+
+    pub(super) runs: BTreeMap<RunId, Run>,
+    pub(super) run_keys: HashMap<(CampaignId, String), RunId>,
+    pub(super) tallies: HashMap<RunId, RunTally>,
+
+    pub(super) contacts: BTreeMap<ContactId, Contact>,
+    /// Waiting contacts, narrow: by run and priority, then by due time.
+    pub(super) due: HashMap<RunId, BTreeMap<Priority, Level>>,
+
+    pub(super) calls: HashMap<CallId, Call>,
+    pub(super) calls_of: HashMap<ContactId, Vec<CallId>>,
+    pub(super) references: HashMap<(ProviderName, String), CallId>,
+    pub(super) live_of_org: HashMap<OrgId, u32>,
+    pub(super) live_of_run: BTreeMap<RunId, BTreeSet<CallId>>,
+    pub(super) live_of_number: HashMap<(OrgId, E164), CallId>,
+    pub(super) checks: BTreeSet<(DateTime<Utc>, CallId)>,
+    pub(super) attempts: HashMap<(OrgId, E164), Attempts>,
+
+    pub(super) suppressions: BTreeMap<(OrgId, E164), Suppression>,
+    pub(super) inbox: BTreeMap<ItemId, (DateTime<Utc>, InboxItem)>,
+    pub(super) outbox: BTreeMap<ItemId, (DateTime<Utc>, OutboxItem)>,
+    pub(super) dead: BTreeMap<ItemId, DeadLetter>,
+    pub(super) journal: Journal,
+    pub(super) cursors: HashMap<String, JournalCursor>,
+
+    pub(super) people: HashMap<(OrgId, String), Person>,
+    pub(super) archived_calls: BTreeMap<(RunId, CallId), ArchivedCall>,
+    pub(super) reports: HashMap<RunId, Report>,
+}
+
+impl State {
+    /// Commits a change of a contact and its call, with everything that hangs on it.
+    pub(super) fn commit(&mut self, contact_id: ContactId, change: Change) {
+        let Some(contact) = self.contacts.get(&contact_id) else { return };
+        let before = contact.clone();
+        let call_before = change.call.as_ref().and_then(|call| self.calls.get(&call.id)).cloned();
+        let tally = self.tallies.entry(before.run_id).or_default();
+        change.count(&before, call_before.as_ref(), tally);
+
+        let first = before.status.sequence + 1;
+        self.append(before.org_id, Aggregate::Contact(contact_id), first, change.at, change.events);
+        if let ContactState::Waiting { due_at } = before.status.state {
+            self.due_of(&before).remove(&(due_at, contact_id));
+        }
+        if let ContactState::Waiting { due_at } = change.status.state {
+            self.due_of(&before).insert((due_at, contact_id));
+        }
+        if let Some(contact) = self.contacts.get_mut(&contact_id) {
+            contact.status = change.status;
+        }
+        if let Some(call) = change.call {
+            self.commit_attempt(&call, change.attempt);
+            self.put_call(call_before.as_ref(), call);
+        }
+        if let Some(suppression) = change.suppress {
+            self.put_suppression(suppression);
+        }
+        for item in change.outbox {
+            self.outbox.insert(item.id, (item.created_at, item));
+        }
+    }
+
+    pub(super) fn due_of(&mut self, contact: &Contact) -> &mut Level {
+        self.due.entry(contact.run_id).or_default().entry(contact.priority).or_default()
+    }
+
+    /// The first contact of a run that is due.
+    pub(super) fn first_due(&self, run_id: RunId, now: DateTime<Utc>) -> Option<ContactId> {
+        let levels = self.due.get(&run_id)?.values();
+        levels.filter_map(BTreeSet::first).find(|(due_at, _)| *due_at <= now).map(|(_, contact)| *contact)
+    }
+
+    pub(super) fn put_call(&mut self, before: Option<&Call>, call: Call) {
+        match before {
+            None => self.calls_of.entry(call.contact_id).or_default().push(call.id),
+            Some(before) => {
+                if let Some(at) = before.check_at {
+                    self.checks.remove(&(at, before.id));
+                }
+            }
+        }
+        if let Some(at) = call.check_at {
+            self.checks.insert((at, call.id));
+        }
+        if let Some(reference) = &call.provider_ref {
+            self.references.insert((call.provider.clone(), reference.clone()), call.id);
+        }
+        match (before.is_some_and(Call::is_live), call.is_live()) {
+            (false, true) => {
+                *self.live_of_org.entry(call.org_id).or_default() += 1;
+                self.live_of_run.entry(call.run_id).or_default().insert(call.id);
+                self.live_of_number.insert((call.org_id, call.number), call.id);
+            }
+            (true, false) => {
+                if let Some(count) = self.live_of_org.get_mut(&call.org_id) {
+                    *count = count.saturating_sub(1);
+                }
+                self.live_of_run.entry(call.run_id).or_default().remove(&call.id);
+                self.live_of_number.remove(&(call.org_id, call.number));
+            }
+            _ => {}
+        }
+        self.calls.insert(call.id, call);
+    }
+
+    fn commit_attempt(&mut self, call: &Call, change: Option<AttemptChange>) {
+        let attempts = self.attempts.entry((call.org_id, call.number)).or_default();
+        match change {
+            Some(AttemptChange::Add(at)) => {
+                let place = attempts.partition_point(|(earlier, _)| *earlier <= at);
+                attempts.insert(place, (at, call.id));
+            }
+            Some(AttemptChange::Remove) => attempts.retain(|(_, id)| *id != call.id),
+            None => {}
+        }
+    }
+
+    pub(super) fn put_suppression(&mut self, entry: Suppression) {
+        let key = (entry.org_id, entry.number);
+        let merged = self.suppressions.get(&key).map_or(entry.clone(), |known| known.merged_with(&entry));
+        self.suppressions.insert(key, merged);
+    }
+
+    pub(super) fn number_facts(&self, org_id: OrgId, number: E164) -> NumberFacts {
+        let key = (org_id, number);
+        let attempts = self.attempts.get(&key).map(|attempts| attempts.iter().map(|(at, _)| *at).collect());
+        NumberFacts {
+            attempts: attempts.unwrap_or_default(),
+            live_call: self.live_of_number.get(&key).copied(),
+            suppression: self.suppressions.get(&key).cloned(),
+        }
+    }
+
+    pub(super) fn find_call(&self, call: &CallRef) -> Option<&Call> {
+        let id = match call {
+            CallRef::Id(id) => id,
+            CallRef::Provider { provider, reference } => {
+                self.references.get(&(provider.clone(), reference.clone()))?
+            }
+        };
+        self.calls.get(id)
+    }
+
+    /// Appends entries of an aggregate, the first with sequence number `first`.
+    pub(super) fn append(
+        &mut self,
+        org_id: OrgId,
+        aggregate: Aggregate,
+        first: u64,
+        at: DateTime<Utc>,
+        events: Vec<Event>,
+    ) {
+        for (sequence, event) in (first..).zip(events) {
+            self.journal.append(JournalEntry { org_id, aggregate, sequence, at, event });
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A ledger that fails: for simulations.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::domain::{
+    Aggregate, Call, CallId, Contact, ContactId, E164, ItemId, JournalEntry, OrgId, Run, RunId, RunTally,
+    Suppression,
+};
+use crate::policy::NumberFacts;
+use crate::storage::{
+    Applied, ApplyCalls, BeginCalls, Begun, ChangeRun, ContactQuery, DeadLetter, Decide, InboxItem,
+    JournalCursor, JournalPage, Ledger, OutboxItem, RunQuery, Settle, SettleWaiting, StorageError,
+    StorageErrorKind, TakeItems, TakeOverdue,
+};
+
+/// How often a verb fails, as shares from 0 to 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LedgerFaults {
+    /// The store was busy; nothing took effect.
+    pub busy: f64,
+    /// The store could not be reached; nothing took effect.
+    pub unavailable: f64,
+    /// The verb took effect, and its answer was lost.
+    pub answer_lost: f64,
+}
+
+/// A ledger in front of another that fails as often as it is told to, decided by a seed. Every verb yields before and
+/// after its effect, so that a future dropped at any poll is a crash at that place.
+#[derive(Debug, Clone)]
+pub struct FaultyLedger {
+    inner: Arc<dyn Ledger>,
+    dice: Arc<Mutex<Dice>>,
+}
+
+#[derive(Debug)]
+struct Dice {
+    random: StdRng,
+    faults: LedgerFaults,
+    fired: BTreeMap<&'static str, u64>,
+}
+
+impl FaultyLedger {
+    /// A ledger that passes everything on to `inner`, and fails as `faults` say.
+    pub fn new(inner: Arc<dyn Ledger>, seed: u64, faults: LedgerFaults) -> Self {
+        let dice = Dice { random: StdRng::seed_from_u64(seed), faults, fired: BTreeMap::new() };
+        Self { inner, dice: Arc::new(Mutex::new(dice)) }
+    }
+
+    /// Fails as these say from now on.
+    pub fn set_faults(&self, faults: LedgerFaults) {
+        self.dice().faults = faults;
+    }
+
+    /// How often each kind of fault was seen to fire.
+    pub fn fired(&self) -> BTreeMap<&'static str, u64> {
+        self.dice().fired.clone()
+    }
+
+    fn dice(&self) -> MutexGuard<'_, Dice> {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn before(&self, verb: &'static str) -> Result<(), StorageError> {
+        Yield::default().await;
+        let faults = self.dice().faults;
+        self.fail(faults.busy, "store busy", StorageErrorKind::Busy, verb)?;
+        self.fail(faults.unavailable, "store unavailable", StorageErrorKind::Unavailable, verb)
+    }
+
+    async fn after(&self, verb: &'static str) -> Result<(), StorageError> {
+        Yield::default().await;
+        let faults = self.dice().faults;
+        self.fail(faults.answer_lost, "store answer lost", StorageErrorKind::Unavailable, verb)
+    }
+
+    fn fail(
+        &self,
+        share: f64,
+        fault: &'static str,
+        kind: StorageErrorKind,
+        verb: &'static str,
+    ) -> Result<(), StorageError> {
+        let mut dice = self.dice();
+        if !dice.random.random_bool(share) {
+            return Ok(());
+        }
+        *dice.fired.entry(fault).or_default() += 1;
+        Err(StorageError::new(kind, verb, "a fault of the simulation"))
+    }
+}
+
+/// Gives way once.
+#[derive(Debug, Default)]
+struct Yield {
+    gave_way: bool,
+}
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.gave_way {
+            return Poll::Ready(());
+        }
+        self.gave_way = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Passes verbs on, with a chance of failing before and after.
+macro_rules! pass_on {
+    ($($verb:ident($($name:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Ledger for FaultyLedger {
+            $(async fn $verb(&self, $($name: $type),*) -> Result<$answer, StorageError> {
+                self.before(stringify!($verb)).await?;
+                let answer = self.inner.$verb($($name),*).await?;
+                self.after(stringify!($verb)).await?;
+                Ok(answer)
+            })*
+        }
+    };
+}
+
+pass_on! {
+    create_run(run: Run) -> Run;
+    run(id: RunId) -> Option<Run>;
+    runs(query: RunQuery) -> Vec<Run>;
+    change_run(id: RunId, change: &ChangeRun<'_>) -> Run;
+    purge_run(id: RunId, limit: usize) -> u64;
+    add_contacts(contacts: Vec<Contact>, now: DateTime<Utc>) -> u64;
+    contact(id: ContactId) -> Option<Contact>;
+    contacts(query: ContactQuery) -> Vec<Contact>;
+    tally(run_id: RunId) -> RunTally;
+    settle_waiting(request: SettleWaiting) -> u64;
+    begin_calls(request: BeginCalls, decide: &Decide<'_>) -> Begun;
+    apply_calls(request: ApplyCalls, settle: &Settle<'_>) -> Vec<Applied>;
+    take_overdue(request: TakeOverdue) -> Vec<Call>;
+    call(id: CallId) -> Option<Call>;
+    calls_of(contacts: &[ContactId]) -> Vec<Call>;
+    live_calls(run_id: RunId, after: Option<CallId>, limit: usize) -> Vec<Call>;
+    number_facts(org_id: OrgId, number: E164, now: DateTime<Utc>) -> NumberFacts;
+    next_due(runs: &[RunId]) -> Option<DateTime<Utc>>;
+    suppress(entries: Vec<Suppression>) -> Vec<CallId>;
+    release(org_id: OrgId, number: E164, now: DateTime<Utc>) -> bool;
+    suppressions(org_id: OrgId, after: Option<E164>, limit: usize) -> Vec<Suppression>;
+    take_inbox(request: TakeItems) -> Vec<InboxItem>;
+    finish_inbox(ids: Vec<ItemId>) -> ();
+    take_outbox(request: TakeItems) -> Vec<OutboxItem>;
+    finish_outbox(ids: Vec<ItemId>) -> ();
+    retry_item(id: ItemId, at: Option<DateTime<Utc>>, problem: String) -> ();
+    dead_letters(after: Option<ItemId>, limit: usize) -> Vec<DeadLetter>;
+    revive(ids: Vec<ItemId>, now: DateTime<Utc>) -> u64;
+    journal(aggregate: Aggregate, after: u64, limit: usize) -> Vec<JournalEntry>;
+    journal_feed(after: Option<JournalCursor>, limit: usize) -> JournalPage;
+    last_entry_at() -> Option<DateTime<Utc>>;
+    cursor(reader: &str) -> Option<JournalCursor>;
+    save_cursor(reader: &str, cursor: JournalCursor) -> ();
+}

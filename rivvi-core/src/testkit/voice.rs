@@ -1,0 +1,593 @@
+//! The suite for voice providers: one case per promise of [`VoiceProvider`].
+//!
+//! A provider is checked against a far side that its author can look into: a scripted HTTP server, a switch in a
+//! container, a simulation. The author implements [`VoiceHarness`] for the pair of both, and
+//! [`voice_conformance!`](crate::voice_conformance) makes a test of each case. What a provider declares in its
+//! [capabilities](VoiceProvider::capabilities) is checked to be there, what it does not declare to be refused as
+//! unsupported; no case is skipped.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use async_trait::async_trait;
+//! use rivvi_core::domain::CallId;
+//! use rivvi_core::provider::{CallUpdate, ProviderErrorKind, VoiceProvider, WebhookRequest};
+//! use rivvi_core::testkit::scripted::{Answer, ScriptedVoice};
+//! use rivvi_core::testkit::voice::{Fault, VoiceHarness};
+//!
+//! struct Harness(Arc<ScriptedVoice>);
+//!
+//! #[async_trait]
+//! impl VoiceHarness for Harness {
+//!     fn provider(&self) -> Arc<dyn VoiceProvider> {
+//!         self.0.clone()
+//!     }
+//!
+//!     async fn rings(&self, call_id: CallId) -> usize {
+//!         self.0.rings(call_id)
+//!     }
+//!
+//!     async fn requests(&self, call_id: CallId) -> usize {
+//!         self.0.placements().iter().filter(|request| request.call_id == call_id).count()
+//!     }
+//!
+//!     fn faults(&self) -> Vec<Fault> {
+//!         vec![Fault::Unauthorized]
+//!     }
+//!
+//!     async fn fail_next(&self, fault: Fault) {
+//!         assert_eq!(fault, Fault::Unauthorized);
+//!         self.0.next(Answer::refuse(ProviderErrorKind::Unauthorized));
+//!     }
+//!
+//!     fn secrets(&self) -> Vec<String> {
+//!         vec![self.0.signing_key().into()]
+//!     }
+//!
+//!     fn webhook(&self, call_id: CallId) -> Option<WebhookRequest> {
+//!         let update = self.0.happen(
+//!             call_id,
+//!             rivvi_core::provider::CallEvent::Ringing,
+//!             rivvi_core::testkit::build::start(),
+//!         );
+//!         Some(self.0.webhook(&[update]))
+//!     }
+//! }
+//!
+//! async fn harness() -> Harness {
+//!     Harness(Arc::new(ScriptedVoice::new("scripted")))
+//! }
+//!
+//! rivvi_core::voice_conformance!(harness);
+//! # fn main() {}
+//! ```
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::{at_once, build};
+use crate::domain::CallId;
+use crate::provider::{
+    CallLookup, CallRef, CallUpdate, Delivery, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError,
+    ProviderErrorKind, UpdateSink, VoiceProvider, WebhookError, WebhookRequest,
+};
+use crate::storage::StorageError;
+
+/// A provider and its far side.
+#[async_trait]
+pub trait VoiceHarness: Send + Sync + 'static {
+    /// The provider, always the same one.
+    fn provider(&self) -> Arc<dyn VoiceProvider>;
+
+    /// How many calls the far side has made or queued for this id.
+    async fn rings(&self, call_id: CallId) -> usize;
+
+    /// How many requests to place this call have reached the far side, answered or not.
+    async fn requests(&self, call_id: CallId) -> usize;
+
+    /// What can be made to go wrong; at least one of them.
+    fn faults(&self) -> Vec<Fault>;
+
+    /// Has the next request to place a call go wrong, and those after it go well again.
+    async fn fail_next(&self, fault: Fault);
+
+    /// Keys, tokens and passwords of the provider, which must not be seen anywhere.
+    fn secrets(&self) -> Vec<String>;
+
+    /// A webhook as the far side sends it, properly signed, that tells something about this call, which was placed
+    /// before. `None` if the provider has no webhooks.
+    fn webhook(&self, call_id: CallId) -> Option<WebhookRequest>;
+
+    /// When the webhook arrives. Default [`build::start`].
+    fn arrives_at(&self) -> DateTime<Utc> {
+        build::start()
+    }
+}
+
+/// What can go wrong between a provider and its far side when a call is to be placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The credentials are refused, for instance 401.
+    Unauthorized,
+    /// The account is blocked or out of credit, for instance 402.
+    AccountBlocked,
+    /// The request is refused as invalid, for instance 400.
+    InvalidRequest,
+    /// The number is refused.
+    InvalidNumber,
+    /// The far side asks to slow down and to wait for 7 seconds, for instance 429 with `Retry-After`.
+    RateLimited,
+    /// Nobody listens: the connection is refused, nothing is written.
+    Unreachable,
+    /// The far side fails, for instance 500, and does not say whether it did anything.
+    ServerError,
+    /// The far side takes the request and cuts the connection without an answer; the phone rings.
+    CutAfterRequest,
+    /// The far side makes the call and answers with something that cannot be understood.
+    GarbledAnswer,
+}
+
+impl Fault {
+    /// The error it must be told as: its kind and whether the request can have taken effect, where that is certain.
+    const fn told_as(self) -> (Option<ProviderErrorKind>, Option<Delivery>) {
+        use ProviderErrorKind as Kind;
+        match self {
+            Self::Unauthorized => (Some(Kind::Unauthorized), Some(Delivery::NotSent)),
+            Self::AccountBlocked => (Some(Kind::AccountBlocked), Some(Delivery::NotSent)),
+            Self::InvalidRequest => (Some(Kind::InvalidRequest), Some(Delivery::NotSent)),
+            Self::InvalidNumber => (Some(Kind::InvalidNumber), Some(Delivery::NotSent)),
+            Self::RateLimited => (Some(Kind::RateLimited), Some(Delivery::NotSent)),
+            Self::Unreachable => (Some(Kind::Unavailable), Some(Delivery::NotSent)),
+            Self::ServerError => (Some(Kind::Unavailable), None),
+            Self::CutAfterRequest => (None, Some(Delivery::Unknown)),
+            Self::GarbledAnswer => (Some(Kind::Protocol), Some(Delivery::Unknown)),
+        }
+    }
+}
+
+/// A sink that takes everything and keeps nothing.
+#[derive(Debug)]
+struct Nowhere;
+
+#[async_trait]
+impl UpdateSink for Nowhere {
+    async fn deliver(&self, _updates: Vec<CallUpdate>) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+async fn connected<H: VoiceHarness>(harness: &H) -> Arc<dyn VoiceProvider> {
+    let provider = harness.provider();
+    provider.connect(Arc::new(Nowhere)).await.unwrap();
+    provider
+}
+
+async fn place(provider: &Arc<dyn VoiceProvider>, n: u64) -> (PlaceCall, PlacedCall) {
+    let request = build::place_call(n);
+    let placed = provider.place_call(&request).await.unwrap();
+    (request, placed)
+}
+
+fn query(request: &PlaceCall, reference: Option<String>) -> FindCall {
+    FindCall { call_id: request.call_id, reference, to: request.to, intended_at: build::start() }
+}
+
+fn assert_about(
+    updates: &[CallUpdate],
+    provider: &Arc<dyn VoiceProvider>,
+    request: &PlaceCall,
+    placed: &PlacedCall,
+) {
+    for update in updates {
+        let about = match &update.call {
+            CallRef::Id(id) => *id == request.call_id,
+            CallRef::Provider { provider: name, reference } => {
+                *name == provider.name() && placed.reference.as_ref() == Some(reference)
+            }
+        };
+        assert!(about, "the update is about another call: {:?}", update.call);
+    }
+}
+
+/// Asserts that a text holds nothing that must not be seen.
+fn assert_clean(text: &str, harness: &impl VoiceHarness, request: &PlaceCall) {
+    let number = request.to.expose();
+    let person = &request.person;
+    let mut forbidden = harness.secrets();
+    forbidden.push(number.trim_start_matches('+').to_owned());
+    forbidden.extend(
+        [&person.first_name, &person.last_name, &person.email]
+            .into_iter()
+            .flatten()
+            .map(|name| name.expose().clone()),
+    );
+    for secret in forbidden.iter().filter(|secret| !secret.is_empty()) {
+        // The text is not shown: it would be in the log of the test.
+        assert!(
+            !text.contains(secret.as_str()),
+            "a secret, a number or a name is seen in a text of {} bytes",
+            text.len()
+        );
+    }
+}
+
+/// Everything that a log could show of an error.
+fn everything_of(error: &ProviderError) -> String {
+    let mut text = format!("{error}\n{error:?}\n{error:#?}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        write!(text, "\n{inner}\n{inner:?}").unwrap();
+        cause = inner.source();
+    }
+    text
+}
+
+/// The name is there and stays the same, also in errors, and so do the capabilities.
+pub async fn name_and_capabilities_stay_the_same<H: VoiceHarness>(harness: &H) {
+    let provider = harness.provider();
+    let (name, capabilities) = (provider.name(), provider.capabilities());
+    assert!(!name.as_str().is_empty());
+    let provider = connected(harness).await;
+    place(&provider, 1).await;
+    assert_eq!(provider.name(), name);
+    assert_eq!(provider.capabilities(), capabilities);
+    assert!(capabilities.idempotent_placement.is_none_or(|span| !span.is_zero()), "promise nothing instead");
+    assert!(!capabilities.silence_max.is_zero());
+}
+
+/// A placed call rings once, on one request.
+pub async fn placed_call_rings_once<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let (request, placed) = place(&provider, 1).await;
+    assert_eq!(harness.requests(request.call_id).await, 1);
+    assert_eq!(harness.rings(request.call_id).await, 1);
+    assert!(
+        placed.reference.is_none_or(|reference| !reference.is_empty()),
+        "no reference instead of an empty one"
+    );
+}
+
+/// Calls placed at once all ring once, and their references are distinct.
+pub async fn calls_placed_at_once_ring_once_each<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let placed = at_once(20, |n| {
+        let provider = provider.clone();
+        async move { place(&provider, n as u64 + 1).await }
+    })
+    .await;
+    let mut references = BTreeSet::new();
+    for (request, placed) in placed {
+        assert_eq!(harness.rings(request.call_id).await, 1);
+        assert!(
+            placed.reference.is_none_or(|reference| references.insert(reference)),
+            "a reference names one call"
+        );
+    }
+}
+
+/// Where placement is declared idempotent, a repetition rings nobody again and is answered alike, one after the other
+/// and at once. Where it is not, a single request is a single call all the same.
+pub async fn repeated_placement_rings_once_if_declared<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let (request, placed) = place(&provider, 1).await;
+    if provider.capabilities().idempotent_placement.is_some() {
+        let again = at_once(4, |_| {
+            let (provider, request) = (provider.clone(), request.clone());
+            async move { provider.place_call(&request).await.unwrap() }
+        })
+        .await;
+        for again in again {
+            let both = again.reference.zip(placed.reference.clone());
+            assert!(both.is_none_or(|(again, first)| again == first), "it is the same call");
+        }
+    }
+    assert_eq!(harness.rings(request.call_id).await, 1);
+}
+
+/// A lookup finds a placed call and does not find another one, as far as declared; undeclared it is unsupported.
+pub async fn lookup_does_what_is_declared<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let (request, placed) = place(&provider, 1).await;
+    let other = build::place_call(2);
+    let nobody = placed.reference.as_ref().map(|reference| unlike(reference));
+    let lookup = provider.capabilities().lookup;
+    if lookup == Lookup::None {
+        let error = provider.find_call(&query(&request, placed.reference)).await.unwrap_err();
+        assert_eq!((error.kind, error.delivery), (ProviderErrorKind::Unsupported, Delivery::NotSent));
+        assert_eq!(error.provider, provider.name());
+        return;
+    }
+    if lookup == Lookup::ByReference {
+        assert!(placed.reference.is_some(), "a lookup by reference needs references");
+    }
+    let by_both = provider.find_call(&query(&request, placed.reference.clone())).await.unwrap();
+    let CallLookup::Found(updates) = by_both else { panic!("a placed call is found") };
+    assert_about(&updates, &provider, &request, &placed);
+    assert_eq!(provider.find_call(&query(&other, nobody)).await.unwrap(), CallLookup::NotFound);
+    if lookup == Lookup::ByCallId {
+        let by_id = provider.find_call(&query(&request, None)).await.unwrap();
+        assert!(matches!(by_id, CallLookup::Found(_)), "a placed call is found by our id alone");
+        assert_eq!(provider.find_call(&query(&other, None)).await.unwrap(), CallLookup::NotFound);
+    }
+    assert_eq!(harness.rings(request.call_id).await, 1, "looking up places nothing");
+    assert_eq!(harness.rings(other.call_id).await, 0);
+}
+
+/// A reference of the same form that no call has.
+fn unlike(reference: &str) -> String {
+    let turn = |c: char| match c {
+        '0'..='8' | 'a'..='e' | 'A'..='E' => char::from_u32(c as u32 + 1).unwrap(),
+        '9' => '0',
+        'f' => 'a',
+        'F' => 'A',
+        other => other,
+    };
+    let (head, tail) = reference.split_at(reference.char_indices().nth_back(11).map_or(0, |(at, _)| at));
+    let turned: String = tail.chars().map(turn).collect();
+    if turned == tail { format!("{head}{tail}0") } else { format!("{head}{turned}") }
+}
+
+/// Hanging up is fine for a call that is placed, over, or unknown; undeclared it is unsupported.
+pub async fn hang_up_does_what_is_declared<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let (request, placed) = place(&provider, 1).await;
+    let own = query(&request, placed.reference.clone());
+    if !provider.capabilities().hang_up {
+        let error = provider.hang_up(&own).await.unwrap_err();
+        assert_eq!((error.kind, error.delivery), (ProviderErrorKind::Unsupported, Delivery::NotSent));
+        return;
+    }
+    provider.hang_up(&own).await.unwrap();
+    provider.hang_up(&own).await.unwrap();
+    provider.hang_up(&query(&build::place_call(2), placed.reference.map(|r| unlike(&r)))).await.unwrap();
+    provider.hang_up(&query(&build::place_call(3), None)).await.unwrap();
+    assert_eq!(harness.rings(request.call_id).await, 1);
+}
+
+/// Whatever goes wrong is told for what it is: as not sent only if nobody is called, and never repeated by itself.
+pub async fn faults_are_told_for_what_they_are<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let faults = harness.faults();
+    assert!(!faults.is_empty(), "a far side that never fails checks nothing");
+    for (n, fault) in (1..).zip(faults) {
+        let request = build::place_call(n);
+        harness.fail_next(fault).await;
+        let error = provider.place_call(&request).await.expect_err("it went wrong");
+        let (kind, delivery) = fault.told_as();
+        assert!(kind.is_none_or(|kind| kind == error.kind), "{fault:?} is told as {:?}", error.kind);
+        assert!(
+            delivery.is_none_or(|delivery| delivery == error.delivery),
+            "{fault:?} is told as {:?}",
+            error.delivery
+        );
+        assert_eq!((error.provider.clone(), error.operation), (provider.name(), "place_call"));
+        assert!(
+            harness.requests(request.call_id).await <= 1,
+            "{fault:?}: a provider does not repeat by itself"
+        );
+        let rings = harness.rings(request.call_id).await;
+        assert!(rings <= 1);
+        assert!(!error.may_repeat() || rings == 0, "{fault:?}: told as not sent, and the phone rings");
+        if fault == Fault::RateLimited {
+            assert_eq!(error.retry_after, Some(Duration::from_secs(7)), "how long to wait is handed on");
+        }
+    }
+}
+
+/// After something went wrong the next call is placed.
+pub async fn provider_recovers_from_faults<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    for (n, fault) in (1..).zip(harness.faults()) {
+        harness.fail_next(fault).await;
+        assert!(provider.place_call(&build::place_call(n * 2)).await.is_err());
+        let (request, _) = place(&provider, n * 2 + 1).await;
+        assert_eq!(harness.rings(request.call_id).await, 1, "after {fault:?}");
+    }
+}
+
+/// Neither `Debug` nor any text of an error shows a number, a name or a secret.
+pub async fn texts_show_no_personal_data_and_no_secrets<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let (request, placed) = place(&provider, 1).await;
+    assert_clean(&format!("{provider:?}\n{provider:#?}\n{placed:?}"), harness, &request);
+    for (n, fault) in (2..).zip(harness.faults()) {
+        let request = build::place_call(n);
+        harness.fail_next(fault).await;
+        let error = provider.place_call(&request).await.expect_err("it went wrong");
+        assert_clean(&everything_of(&error), harness, &request);
+    }
+    if let Some(webhook) = harness.webhook(request.call_id) {
+        for broken in broken(&webhook) {
+            if let Err(error) = provider.decode_webhook(&broken, harness.arrives_at()) {
+                assert_clean(&format!("{error}\n{error:?}"), harness, &request);
+            }
+        }
+    }
+}
+
+/// A webhook is read, as often as it comes, to the same updates about its call. A provider without webhooks says so.
+pub async fn webhook_is_read_alike_every_time<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let (request, placed) = place(&provider, 1).await;
+    let now = harness.arrives_at();
+    let Some(webhook) = harness.webhook(request.call_id) else {
+        let error = provider.decode_webhook(&WebhookRequest::new(Bytes::new()), now).unwrap_err();
+        assert!(matches!(error, WebhookError::Unsupported), "{error:?}");
+        return;
+    };
+    let updates = provider.decode_webhook(&webhook, now).unwrap();
+    assert!(!updates.is_empty(), "it tells something");
+    assert_about(&updates, &provider, &request, &placed);
+    for _ in 0..3 {
+        assert_eq!(provider.decode_webhook(&webhook, now).unwrap(), updates);
+    }
+}
+
+/// A webhook whose signature is missing, or does not match every byte of the body, is refused as forged, before its
+/// content is looked at.
+pub async fn forged_webhook_is_refused<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let (request, _) = place(&provider, 1).await;
+    let now = harness.arrives_at();
+    let Some(webhook) = harness.webhook(request.call_id) else {
+        let forged = WebhookRequest::new(Bytes::from_static(b"{}"));
+        assert!(matches!(provider.decode_webhook(&forged, now), Err(WebhookError::Unsupported)));
+        return;
+    };
+    for (index, broken) in broken(&webhook).into_iter().enumerate() {
+        let error = provider.decode_webhook(&broken, now).expect_err("it is forged");
+        let refused = matches!(error, WebhookError::Forged | WebhookError::Stale);
+        assert!(refused, "forgery {index} was refused as {error:?}: the signature comes first");
+        assert!(error.status().is_client_error(), "nobody is asked to deliver it again");
+    }
+}
+
+/// The webhook without its headers, with other bodies under its signature, and with every one of its headers spoilt.
+fn broken(webhook: &WebhookRequest) -> Vec<WebhookRequest> {
+    let body = webhook.body();
+    let with_body = |body: Vec<u8>| webhook.clone().map(|_| Bytes::from(body));
+    let mut unsigned = webhook.clone();
+    unsigned.headers_mut().clear();
+    let mut broken = vec![unsigned];
+    for place in [0, body.len() / 2, body.len().saturating_sub(1)] {
+        let mut turned = body.to_vec();
+        turned[place] ^= 1;
+        broken.push(with_body(turned));
+        broken.push(with_body(body[..place].to_vec()));
+    }
+    broken.push(with_body([body.as_ref(), b" "].concat()));
+    for garbage in [&b""[..], b"{", b"null", b"[]", b"\xff\xfe\x00", b"a=b&c=%zz", &[b'['; 100_000]] {
+        broken.push(with_body(garbage.to_vec()));
+    }
+    broken
+}
+
+/// Whatever comes in headers and body, nothing panics.
+pub async fn garbage_webhook_does_not_panic<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    let (request, _) = place(&provider, 1).await;
+    let now = harness.arrives_at();
+    let webhook = harness.webhook(request.call_id).unwrap_or_default();
+    let names: Vec<_> = webhook.headers().keys().cloned().collect();
+    let long = "9".repeat(10_000);
+    for name in names {
+        for value in [
+            "",
+            " ",
+            "=",
+            ",",
+            ":",
+            "0",
+            "-1",
+            "t=,v1=",
+            "v=1,d=\u{e9}",
+            "99999999999999999999",
+            long.as_str(),
+        ] {
+            let mut spoilt = webhook.clone();
+            spoilt.headers_mut().insert(&name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            // A header that is not signed may say anything; what counts is that there is an answer.
+            drop(provider.decode_webhook(&spoilt, now));
+        }
+    }
+    for instant in [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC] {
+        drop(provider.decode_webhook(&webhook, instant));
+    }
+    let (request, _) = place(&provider, 2).await;
+    assert_eq!(harness.rings(request.call_id).await, 1, "it still works");
+}
+
+/// Calls `$then! { $given case, … }` with every case of the suite for voice providers.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __voice_cases {
+    ([$($then:tt)*] $($given:tt)*) => {
+        $($then)*! {
+            [$($given)*]
+            name_and_capabilities_stay_the_same,
+            placed_call_rings_once,
+            calls_placed_at_once_ring_once_each,
+            repeated_placement_rings_once_if_declared,
+            lookup_does_what_is_declared,
+            hang_up_does_what_is_declared,
+            faults_are_told_for_what_they_are,
+            provider_recovers_from_faults,
+            texts_show_no_personal_data_and_no_secrets,
+            webhook_is_read_alike_every_time,
+            forged_webhook_is_refused,
+            garbage_webhook_does_not_panic,
+        }
+    };
+}
+
+/// Makes a test of every case of the suite for voice providers, each named like its case and with a harness of its own.
+///
+/// The argument is a function or closure that returns a future of a
+/// [`VoiceHarness`](crate::testkit::voice::VoiceHarness). Attributes before it go to every test.
+#[macro_export]
+macro_rules! voice_conformance {
+    ($(#[$attribute:meta])* $factory:expr) => {
+        $crate::__voice_cases! { [$crate::__voice_tests] [$(#[$attribute])*] ($factory) }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __voice_tests {
+    ([$attributes:tt $factory:tt] $($case:ident,)*) => {
+        $($crate::__voice_test! { $attributes $factory $case })*
+
+        #[test]
+        fn voice_suite_is_complete() {
+            $crate::testkit::voice::assert_suite_is_complete();
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __voice_test {
+    ([$($attribute:tt)*] ($factory:expr) $case:ident) => {
+        #[test]
+        $($attribute)*
+        fn $case() {
+            $crate::testkit::run_case(async {
+                let harness = ($factory)().await;
+                $crate::testkit::voice::$case(&harness).await;
+            });
+        }
+    };
+}
+
+macro_rules! cases {
+    ([] $($case:ident,)*) => {
+        /// The name of every case.
+        pub const CASES: &[&str] = &[$(stringify!($case),)*];
+    };
+}
+
+__voice_cases! { [cases] }
+
+/// Asserts that every case is in the list from which tests are made.
+///
+/// # Panics
+/// If one is not.
+pub fn assert_suite_is_complete() {
+    super::assert_lists_all(include_str!("voice.rs"), CASES.iter().copied(), "voice");
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn suite_is_complete() {
+        super::assert_suite_is_complete();
+    }
+}
