@@ -1,0 +1,64 @@
+//! How the callees behave.
+
+use std::time::Duration;
+
+use rivvi_core::domain::CallsPerSecond;
+
+/// How the callees and the network behave. Weights are relative to their sum; shares are from 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Behaviour {
+    /// Weight of calls a human answers.
+    pub human: u32,
+    /// Weight of calls a machine answers.
+    pub voicemail: u32,
+    /// Weight of busy lines.
+    pub busy: u32,
+    /// Weight of calls nobody answers.
+    pub no_answer: u32,
+    /// Weight of calls that are declined.
+    pub rejected: u32,
+    /// Weight of calls the network fails to complete.
+    pub failed: u32,
+    /// Share of humans who ask not to be called again.
+    pub opt_out: f64,
+    /// Share of humans who ask for the action `request_information`.
+    pub action: f64,
+    /// Share of placements whose answer is lost although the call takes place.
+    pub lost_answers: f64,
+    /// Share of requests that are refused for the moment, without any call.
+    pub refused: f64,
+    /// Share of webhooks that come up to three days late, and out of order.
+    pub late_webhooks: f64,
+    /// Share of webhooks that are never delivered.
+    pub lost_webhooks: f64,
+    /// Share of webhooks that are delivered twice.
+    pub repeated_webhooks: f64,
+    /// How old a webhook may be, by its signature. Default 5 minutes.
+    pub webhook_age_max: Duration,
+    /// How fast the network may be fed.
+    pub calls_per_second: Option<CallsPerSecond>,
+}
+
+impl Default for Behaviour {
+    /// Callees as campaigns meet them, on a network without faults.
+    fn default() -> Self {
+        Self {
+            human: 46,
+            voicemail: 17,
+            busy: 9,
+            no_answer: 22,
+            rejected: 3,
+            failed: 3,
+            opt_out: 0.02,
+            action: 0.0,
+            lost_answers: 0.0,
+            refused: 0.0,
+            late_webhooks: 0.0,
+            lost_webhooks: 0.0,
+            repeated_webhooks: 0.0,
+            webhook_age_max: Duration::from_secs(300),
+            calls_per_second: None,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A simple model of the outside: what the phone network saw, beside what the ledger says in the end.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{NaiveTime, TimeDelta};
+use rivvi_core::domain::{Aggregate, CallId, ContactState, Disposition, E164, Event, RunState};
+use rivvi_core::storage::ContactQuery;
+
+use crate::world::{CAP, CONCURRENCY, CONTACTS, World};
+
+/// Checks every promise. The error says which is broken.
+pub(crate) fn check(world: &World) -> Result<(), String> {
+    futures::executor::block_on(async {
+        legs(world).await?;
+        ends(world).await
+    })?;
+    journal(world)
+}
+
+fn require(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(broken()) }
+}
+
+/// P1, P2, P3: what the network was asked for.
+async fn legs(world: &World) -> Result<(), String> {
+    let history = world.network.history();
+    let skew = TimeDelta::seconds(2 * world.storm.skew_seconds);
+    let mut of_number: HashMap<E164, Vec<_>> = HashMap::new();
+    let ledger = &world.storage.ledger;
+    for (leg, end) in &history {
+        let call = ledger.call(leg.call_id).await.unwrap();
+        require(call.is_some(), || format!("P2: the network was asked for a call nobody intended: {leg:?}"))?;
+        let contact = ledger.contact(leg.contact_id).await.unwrap().unwrap();
+        for zone in contact.zones.zones.iter() {
+            let inside = |at: chrono::DateTime<chrono::Utc>| {
+                let time = at.with_timezone(&zone).time();
+                time >= NaiveTime::from_hms_opt(9, 0, 0).unwrap()
+                    && time < NaiveTime::from_hms_opt(20, 30, 0).unwrap()
+            };
+            let near = inside(leg.at) || inside(leg.at + skew) || inside(leg.at - skew);
+            require(near, || format!("P1: called outside the window of {zone}: {leg:?}"))?;
+        }
+        for (number, at, live) in &world.suppressed {
+            let after = leg.to == *number && leg.at > *at && !live.contains(&leg.call_id);
+            require(!after, || {
+                format!("P1: called after its suppression was acknowledged at {at}: {leg:?}")
+            })?;
+        }
+        of_number.entry(leg.to).or_default().push((leg.at, *end));
+    }
+    for spans in of_number.values() {
+        let apart = spans.windows(2).all(|pair| pair[0].1 <= pair[1].0 + skew);
+        require(apart, || format!("P2: two live calls to one number: {spans:?}"))?;
+        require(spans.len() <= CAP, || format!("P1: over the lifetime cap: {spans:?}"))?;
+    }
+    let mut changes: Vec<(_, i64)> =
+        history.iter().flat_map(|(leg, end)| [(leg.at, 1), (*end, -1)]).collect();
+    changes.sort();
+    let most = changes.iter().scan(0, |live, (_, change)| {
+        *live += change;
+        Some(*live)
+    });
+    let most = most.max().unwrap_or(0);
+    require(most <= i64::from(CONCURRENCY), || format!("P3: {most} calls at once"))
+}
+
+/// P4, P5: every leg is accounted for, every contact and call has ended, the counts add up.
+async fn ends(world: &World) -> Result<(), String> {
+    let ledger = &world.storage.ledger;
+    let run = ledger.run(world.run_id).await.unwrap().unwrap();
+    require(run.state == RunState::Completed, || format!("P5: the run is {}", run.state))?;
+    let query = ContactQuery { run_id: world.run_id, number: None, after: None, limit: usize::MAX };
+    let contacts = ledger.contacts(query).await.unwrap();
+    require(contacts.len() as u64 == CONTACTS, || "P5: contacts were lost".into())?;
+    let (mut outcomes, mut dispositions) = (BTreeMap::new(), BTreeMap::new());
+    let mut placed = HashMap::new();
+    for contact in &contacts {
+        match contact.status.state {
+            ContactState::Settled { outcome, .. } => *outcomes.entry(outcome).or_insert(0) += 1,
+            other => return Err(format!("P5: a contact has no outcome: {other:?}")),
+        }
+        for call in ledger.calls_of(&[contact.id]).await.unwrap() {
+            let Some(disposition) = call.disposition() else {
+                return Err(format!("P5: a call has no disposition: {call:?}"));
+            };
+            *dispositions.entry(disposition).or_insert(0) += 1;
+            placed.insert(call.id, disposition);
+        }
+    }
+    let tally = ledger.tally(world.run_id).await.unwrap();
+    require(tally.outcomes == outcomes, || format!("P5: {:?} are not {outcomes:?}", tally.outcomes))?;
+    let counted = tally.dispositions == dispositions;
+    require(counted, || format!("P5: {:?} are not {dispositions:?}", tally.dispositions))?;
+    let legs: HashMap<CallId, _> = world.network.history().into_iter().map(|(l, e)| (l.call_id, e)).collect();
+    for (id, disposition) in &placed {
+        let rang = legs.contains_key(id);
+        let expected = disposition.is_attempt();
+        // A call given up as unknown may or may not have rung; every other word must be true.
+        require(rang == expected || *disposition == Disposition::Unknown, || {
+            format!("P4: call {id} is {disposition}, and the network saw it: {rang}")
+        })?;
+    }
+    Ok(())
+}
+
+/// P7: the journal is gapless, tells each end once, and no end is changed.
+fn journal(world: &World) -> Result<(), String> {
+    let mut last: HashMap<Aggregate, u64> = HashMap::new();
+    let mut ended: HashMap<CallId, Disposition> = HashMap::new();
+    let mut settled: HashMap<Aggregate, u64> = HashMap::new();
+    for entry in world.journal() {
+        let sequence = last.entry(entry.aggregate).or_default();
+        *sequence += 1;
+        require(entry.sequence == *sequence, || format!("P7: a gap in the journal before {entry:?}"))?;
+        match entry.event {
+            Event::CallEnded { call_id, disposition, .. } => {
+                let again = ended.insert(call_id, disposition);
+                require(again.is_none(), || format!("P5: call {call_id} ended twice"))?;
+            }
+            Event::ContactSettled { .. } => {
+                let times = settled.entry(entry.aggregate).or_default();
+                *times += 1;
+                require(*times == 1, || format!("P5: settled twice: {:?}", entry.aggregate))?;
+            }
+            _ => {}
+        }
+    }
+    require(settled.len() as u64 == CONTACTS, || "P7: an outcome is not in the journal".into())?;
+    Ok(())
+}
