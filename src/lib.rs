@@ -1,1 +1,88 @@
-//! Rivvi facade.
+//! **Rivvi** is an embeddable calling-campaign engine: a host hands it a contact sheet and a campaign; Rivvi decides
+//! who may be contacted now, places the calls through pluggable providers, records every outcome, follows up, and
+//! finishes the run, without ever dialling someone it should not and without losing a result.
+//!
+//! This crate only gathers the others: everything of [`rivvi_core`], each provider and each store behind a feature.
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `sqlite` (default) | [`stores::SqliteStorage`], everything in one file |
+//! | `sim` (default) | [`providers::SimulatedNetwork`], a phone network that is not there |
+//! | `testkit` | [`testkit`], conformance suites and doubles for authors of stores and providers |
+//!
+//! ```text
+//!  sheet ─▶ import ─▶ ledger ─▶ dispatcher ─▶ policy ─▶ intent ─▶ provider
+//!                       ▲                                            │
+//!                       └────────── settle ◀── intake ◀── updates ───┘
+//! ```
+//!
+//! A campaign from sheet to report, in virtual time, at a phone network that is not there:
+//!
+//! ```
+//! # #[cfg(feature = "sim")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use rivvi::Rivvi;
+//! use rivvi::clock::VirtualClock;
+//! use rivvi::domain::{CallerId, CampaignDefinition, E164, Region};
+//! use rivvi::engine::NewOrganization;
+//! use rivvi::import::Sheet;
+//! use rivvi::providers::{Behaviour, SimulatedNetwork};
+//! use rivvi::storage::Storage;
+//!
+//! let clock = Arc::new(VirtualClock::new("2026-03-02T07:00:00Z".parse()?));
+//! let network = SimulatedNetwork::new(clock.clone(), 1, Behaviour::default());
+//! let rivvi =
+//!     Rivvi::builder().storage(Storage::in_memory()).voice(network.clone()).clock(clock.clone()).build()?;
+//!
+//! let organization = rivvi
+//!     .organizations()
+//!     .create(NewOrganization {
+//!         name: "North Clinic".into(),
+//!         caller_id: CallerId(E164::from_e164("+97231234567")?),
+//!         time_zone: chrono_tz::Asia::Jerusalem,
+//!         region: Region::new("IL")?,
+//!     })
+//!     .await?;
+//! let definition = CampaignDefinition::from_toml("name = 'Reminder'\nchannel = 'voice'")?;
+//! let campaign = rivvi.campaigns().create(organization.id, definition).await?;
+//! let sheet = Sheet::from_bytes("people.csv", "name,phone\nDana,052-2000001\nNoa,052-2000002\n")?;
+//! let run = rivvi.runs().import(campaign.id, sheet).await?;
+//! assert_eq!(run.report.imported, 2);
+//!
+//! rivvi.runs().start(run.id).await?;
+//! while network.step(&rivvi, &clock).await? {}
+//! let report = rivvi.runs().report(run.id).await?.expect("the run is over");
+//! assert_eq!(report.tally.settled(), 2);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "sim"))]
+//! # fn main() {}
+//! ```
+
+pub use rivvi_core::{clock, domain, engine, import, limit, machine, policy, provider, storage};
+
+#[cfg(feature = "testkit")]
+pub use rivvi_core::{limiter_conformance, storage_conformance, testkit, voice_conformance};
+
+pub use rivvi_core::engine::Rivvi;
+
+/// Providers of this repository, one feature each.
+pub mod providers {
+    #[cfg(feature = "sim")]
+    pub use rivvi_provider_sim::{Behaviour, Leg, SimulatedNetwork};
+}
+
+/// Stores of this repository, one feature each.
+pub mod stores {
+    pub use rivvi_core::storage::memory::MemoryStorage;
+    #[cfg(feature = "sqlite")]
+    pub use rivvi_storage_sqlite::SqliteStorage;
+}
+
+/// The example of the README, compiled.
+#[cfg(all(doctest, feature = "sqlite", feature = "sim"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,173 @@
+//! What came of it, for programs and for people.
+
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rivvi::Rivvi;
+use rivvi::domain::{Contact, ContactState, Disposition, Exclusion, Outcome, Run};
+use rivvi::engine::Progress;
+use rivvi::import::ImportReport;
+use rivvi::storage::{ContactQuery, StorageError};
+use serde_json::{Map, Value, json};
+
+/// Why the program ends without having done its job.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The user's input is wrong.
+    Input(String),
+    /// Something else went wrong.
+    Broken(String),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Input(_) => ExitCode::from(2),
+            Self::Broken(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(text) | Self::Broken(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// The machine's form of a run that was interrupted before its sheet was imported.
+pub(crate) fn nothing_yet() -> Value {
+    json!({
+        "run_id": null, "status": "processing", "rows": 0, "imported": 0, "duplicates": 0, "invalid": 0,
+        "suppressed": 0, "calls_placed": 0, "contacts": {}, "dispositions": {}, "max_concurrent": 0,
+        "virtual_seconds": 0.0, "wall_seconds": 0.0,
+    })
+}
+
+/// The machine's form of the result.
+pub(crate) fn as_json(run: &Run, import: &ImportReport, progress: &Progress, wall: Duration) -> Value {
+    let tally = &progress.tally;
+    let mut contacts = Map::new();
+    for outcome in Outcome::ALL {
+        contacts.insert(outcome.name().into(), json!(tally.outcomes.get(&outcome).copied().unwrap_or(0)));
+    }
+    for (state, count) in [("waiting", tally.waiting), ("calling", tally.calling)] {
+        if count > 0 {
+            contacts.insert(state.into(), json!(count));
+        }
+    }
+    let mut dispositions = Map::new();
+    for disposition in Disposition::ALL {
+        let count = tally.dispositions.get(&disposition).copied().unwrap_or(0);
+        if count > 0 || USUAL.contains(&disposition) {
+            dispositions.insert(disposition.name().into(), json!(count));
+        }
+    }
+    json!({
+        "run_id": run.id,
+        "status": run.state,
+        "rows": import.rows,
+        "imported": import.imported,
+        "duplicates": import.duplicates,
+        "invalid": import.invalid,
+        "suppressed": tally.exclusions.get(&Exclusion::Suppressed).copied().unwrap_or(0),
+        "calls_placed": progress.placed(),
+        "contacts": contacts,
+        "dispositions": dispositions,
+        "max_concurrent": tally.live_calls_max,
+        "virtual_seconds": progress.elapsed.as_secs_f64(),
+        "wall_seconds": wall.as_secs_f64(),
+    })
+}
+
+/// Dispositions that are listed even when there was none.
+const USUAL: [Disposition; 6] = [
+    Disposition::AnsweredHuman,
+    Disposition::Voicemail,
+    Disposition::Busy,
+    Disposition::NoAnswer,
+    Disposition::Rejected,
+    Disposition::Failed,
+];
+
+/// The people's form of the result.
+pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress, wall: Duration) -> String {
+    let tally = &progress.tally;
+    let mut text = format!(
+        "\nRun {} is {}.\n  {} rows: {} imported, {} duplicates, {} invalid\n  {} calls placed, at most {} at once\n",
+        run.id,
+        run.state,
+        import.rows,
+        import.imported,
+        import.duplicates,
+        import.invalid,
+        progress.placed(),
+        tally.live_calls_max,
+    );
+    text.push_str("\n  contacts\n");
+    for (outcome, count) in &tally.outcomes {
+        text.push_str(&bar(outcome.name(), *count, tally.contacts()));
+    }
+    for (exclusion, count) in &tally.exclusions {
+        text.push_str(&format!("      of these {:<18} {count:>7}\n", exclusion.name()));
+    }
+    text.push_str("\n  calls\n");
+    for (disposition, count) in &tally.dispositions {
+        text.push_str(&bar(disposition.name(), *count, progress.placed()));
+    }
+    let took = humantime::format_duration(Duration::from_secs(progress.elapsed.as_secs()));
+    text.push_str(&format!("\n  {took} of virtual time in {:.1} s\n", wall.as_secs_f64()));
+    text
+}
+
+fn bar(name: &str, count: u64, of: u64) -> String {
+    let filled = usize::try_from(count * 30 / of.max(1)).unwrap_or(30).min(30);
+    format!("    {name:<18} {count:>7}  {}\n", "█".repeat(filled))
+}
+
+/// Writes what became of each contact to a CSV file.
+pub(crate) async fn write_report(rivvi: &Rivvi, run: &Run, path: &Path) -> Result<(), Failure> {
+    let broken = |error: &dyn fmt::Display| Failure::Broken(format!("{}: {error}", path.display()));
+    let mut writer = csv::Writer::from_path(path).map_err(|error| broken(&error))?;
+    let header = ["row", "number", "outcome", "reason", "attempts", "last_disposition", "settled_at"];
+    writer.write_record(header).map_err(|error| broken(&error))?;
+    let mut after = None;
+    loop {
+        let query = ContactQuery { run_id: run.id, number: None, after, limit: 1_000 };
+        let contacts = rivvi.storage().ledger.contacts(query).await?;
+        let Some(last) = contacts.last() else { break };
+        after = Some(last.id);
+        for contact in &contacts {
+            writer.write_record(record(contact)).map_err(|error| broken(&error))?;
+        }
+    }
+    writer.flush().map_err(|error| broken(&error))
+}
+
+fn record(contact: &Contact) -> [String; 7] {
+    let (outcome, reason, at) = match contact.status.state {
+        ContactState::Settled { outcome, exclusion, at } => {
+            (outcome.name(), exclusion.map_or("", |reason| reason.name()), at.to_rfc3339())
+        }
+        ContactState::Waiting { .. } => ("waiting", "", String::new()),
+        ContactState::Calling { .. } => ("calling", "", String::new()),
+    };
+    [
+        contact.row.to_string(),
+        contact.number.expose(),
+        outcome.to_owned(),
+        reason.to_owned(),
+        contact.status.attempts.to_string(),
+        contact.status.last_disposition.map_or(String::new(), |disposition| disposition.to_string()),
+        at,
+    ]
+}

@@ -1,0 +1,313 @@
+//! The engine, the network and the clock they share.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rivvi::Rivvi;
+use rivvi::clock::{Clock, ScaledClock, SystemClock, VirtualClock};
+use rivvi::domain::{CallerId, Campaign, E164, OrgId, Organization, RunId, RunState, SuppressionSource};
+use rivvi::engine::{EngineConfig, ImportedRun, NewOrganization, RunImportError};
+use rivvi::import::ImportReport;
+use rivvi::providers::{Behaviour, Leg, SimulatedNetwork};
+use rivvi::storage::StorageErrorKind;
+use rivvi::stores::SqliteStorage;
+use tempfile::TempDir;
+
+use crate::options::{Job, Options};
+use crate::outcome::{self, Failure};
+use crate::progress::Display;
+
+/// A run in progress and everything around it.
+#[derive(Debug)]
+pub(crate) struct World {
+    rivvi: Rivvi,
+    network: SimulatedNetwork,
+    /// The clock, if time is as fast as possible.
+    virtual_clock: Option<Arc<VirtualClock>>,
+    run_id: RunId,
+    import: Arc<ImportReport>,
+    explain: Option<E164>,
+    machine: SystemClock,
+    _folder: Option<TempDir>,
+}
+
+/// Whether the run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finished {
+    Done,
+    Interrupted,
+}
+
+impl World {
+    /// Opens or resumes: store, network, engine, organization, campaign, run.
+    pub(crate) async fn open(options: &Options, job: Job) -> Result<Self, Failure> {
+        let machine = SystemClock::new();
+        let (path, folder) = match &options.db {
+            Some(path) => (path.clone(), None),
+            None => {
+                let folder = TempDir::with_prefix("rivvi-quickstart-")
+                    .map_err(|error| Failure::Broken(format!("no temporary folder: {error}")))?;
+                (folder.path().join("quickstart.db"), Some(folder))
+            }
+        };
+        let storage: rivvi::storage::Storage =
+            SqliteStorage::open(&path).await.map_err(|error| Failure::Input(error.to_string()))?.into();
+
+        // An interrupted run goes on where its time had come to.
+        let mut start = options.start;
+        if let Some(last) = storage.ledger.last_entry_at().await? {
+            start = start.max(last);
+        }
+        if let Some(path) = &options.network_log {
+            let legs = Leg::read_all(path).map_err(|error| Failure::Input(error.to_string()))?;
+            start = legs.iter().map(|leg| leg.at).fold(start, DateTime::max);
+        }
+
+        let virtual_clock = (options.speed == 0.0).then(|| Arc::new(VirtualClock::new(start)));
+        let clock: Arc<dyn Clock> = match &virtual_clock {
+            Some(clock) => clock.clone(),
+            None => Arc::new(ScaledClock::new(start, options.speed)),
+        };
+        // Where virtual time runs fast, what the machine needs for its work is long in virtual time.
+        let machine_time = Duration::from_secs_f64(options.speed / 4.0);
+        let mut config = EngineConfig::default();
+        config.place_timeout = config.place_timeout.max(machine_time);
+        config.lease = config.lease.max(config.place_timeout * 3);
+        config.lookup_interval = config.lookup_interval.max(config.place_timeout * 2);
+        let mut behaviour = Behaviour::default();
+        behaviour.webhook_age_max = behaviour.webhook_age_max.max(machine_time * 4);
+        let network = SimulatedNetwork::new(clock.clone(), options.seed, behaviour);
+        if let Some(path) = &options.network_log {
+            network.attach_log(path).map_err(|error| Failure::Input(error.to_string()))?;
+        }
+        let rivvi =
+            Rivvi::builder().storage(storage).voice(network.clone()).clock(clock).config(config).build();
+        let rivvi = rivvi.map_err(|error| Failure::Broken(error.to_string()))?;
+
+        let organization = organization(&rivvi, options, &job).await?;
+        let list = rivvi.suppression_list();
+        list.add(organization.id, job.suppress, SuppressionSource::Import, "suppression file", None).await?;
+        let campaign = campaign(&rivvi, organization.id, job.campaign).await?;
+        let ImportedRun { id, report, .. } =
+            rivvi.runs().import(campaign.id, job.sheet).await.map_err(|error| match error {
+                RunImportError::Storage(error) => Failure::from(error),
+                error => Failure::Input(error.to_string()),
+            })?;
+        eprintln!("{report}");
+        Ok(Self {
+            rivvi,
+            network,
+            virtual_clock,
+            run_id: id,
+            import: report,
+            explain: job.explain,
+            machine,
+            _folder: folder,
+        })
+    }
+
+    /// Runs until the run is over or the user interrupts.
+    pub(crate) async fn run(&self, options: &Options) -> Result<Finished, Failure> {
+        let run = self.rivvi.runs().find(self.run_id).await?;
+        match run.map(|run| run.state) {
+            Some(RunState::Ready) => self.start().await?,
+            Some(RunState::Paused) => drop(self.rivvi.runs().resume(self.run_id).await?),
+            Some(state) if state.is_final() => {
+                eprintln!("This sheet was run to its end before; use another --db to run it again.");
+            }
+            _ => {}
+        }
+        let interrupt = interrupted();
+        tokio::pin!(interrupt);
+        let finished = match &self.virtual_clock {
+            Some(clock) => {
+                tokio::select! {
+                    done = self.as_fast_as_possible(clock) => done.map(|()| Finished::Done)?,
+                    () = &mut interrupt => Finished::Interrupted,
+                }
+            }
+            None => self.in_time(options, interrupt).await?,
+        };
+        Ok(finished)
+    }
+
+    async fn start(&self) -> Result<(), Failure> {
+        match self.rivvi.runs().start(self.run_id).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == StorageErrorKind::Refused => Err(Failure::Input(format!(
+                "{}; to finish an interrupted run give its --contacts and --campaign, or choose another --db",
+                error.context
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves the clock from one event to the next.
+    async fn as_fast_as_possible(&self, clock: &VirtualClock) -> Result<(), Failure> {
+        let mut display = Display::new(self.import.imported);
+        loop {
+            let more = self.network.step(&self.rivvi, clock).await?;
+            if !more || display.is_due() {
+                let progress = self.rivvi.runs().progress(self.run_id).await?;
+                display.show(&progress, clock.now());
+                if progress.state.is_final() {
+                    display.end();
+                    return Ok(());
+                }
+            }
+            if !more {
+                return Err(Failure::Broken("nothing is left to wait for, but the run is not over".into()));
+            }
+        }
+    }
+
+    /// Lets the engine run by itself.
+    async fn in_time(
+        &self,
+        options: &Options,
+        mut interrupt: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Finished, Failure> {
+        let engine = self.rivvi.spawn();
+        let delivering = tokio::spawn({
+            let (network, rivvi) = (self.network.clone(), self.rivvi.clone());
+            async move { network.deliver_to(rivvi).await }
+        });
+        let mut display = Display::new(self.import.imported);
+        let pause = Duration::from_secs_f64(0.2 * options.speed.max(1.0));
+        let finished = loop {
+            let progress = self.rivvi.runs().progress(self.run_id).await?;
+            if display.is_due() || progress.state.is_final() {
+                display.show(&progress, self.rivvi.clock().now());
+            }
+            if progress.state.is_final() {
+                break Finished::Done;
+            }
+            let now: DateTime<Utc> = self.rivvi.clock().now();
+            tokio::select! {
+                () = self.rivvi.clock().sleep_until(now + pause) => {}
+                () = interrupt.as_mut() => break Finished::Interrupted,
+            }
+        };
+        display.end();
+        engine.shutdown().await;
+        delivering.abort();
+        Ok(finished)
+    }
+
+    /// Tells what came of it.
+    pub(crate) async fn tell(&self, options: &Options, finished: Finished) -> Result<ExitCode, Failure> {
+        let progress = self.rivvi.runs().progress(self.run_id).await?;
+        let run = self.rivvi.runs().find(self.run_id).await?;
+        let run = run.ok_or_else(|| Failure::Broken("the run is gone".into()))?;
+        let wall = self.machine.monotonic();
+        let report = outcome::write_report(&self.rivvi, &run, &options.report).await;
+        eprint!("{}", outcome::as_text(&run, &self.import, &progress, wall));
+        match report {
+            Ok(()) => eprintln!("  each contact's outcome is in {}", options.report.display()),
+            Err(failure) => eprintln!("warning: the report could not be written: {failure}"),
+        }
+        if let Some(number) = self.explain {
+            self.explain(number, options.json).await?;
+        }
+        if options.json {
+            println!("{}", outcome::as_json(&run, &self.import, &progress, wall));
+        }
+        if finished == Finished::Interrupted {
+            eprintln!("\n{}", how_to_go_on(options));
+            return Ok(ExitCode::from(130));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn explain(&self, number: E164, to_stderr: bool) -> Result<(), Failure> {
+        let explanations = self.rivvi.explain_number(self.run_id, number).await?;
+        let mut text: Vec<String> = explanations.iter().map(ToString::to_string).collect();
+        if text.is_empty() {
+            text.push("--explain: no contact of this run has that number".into());
+        }
+        for text in text {
+            if to_stderr { eprintln!("\n{text}") } else { println!("\n{text}") }
+        }
+        Ok(())
+    }
+}
+
+/// What to do after an interruption.
+pub(crate) fn how_to_go_on(options: &Options) -> String {
+    match (&options.db, &options.network_log) {
+        (Some(db), Some(log)) => format!(
+            "Interrupted. Run the same command again, with --db {} and --network-log {}, to go on.",
+            db.display(),
+            log.display()
+        ),
+        (Some(db), None) => format!(
+            "Interrupted. Run the same command again, with --db {}, to go on. Without a --network-log the simulated \
+             network has forgotten the calls that were under way.",
+            db.display()
+        ),
+        (None, _) => "Interrupted. Give a --db FILE next time, to be able to go on.".to_owned(),
+    }
+}
+
+/// The organization of the database, with the limits of the options.
+async fn organization(rivvi: &Rivvi, options: &Options, job: &Job) -> Result<Organization, Failure> {
+    let known = rivvi.organizations().list(None, 1).await?.pop();
+    let mut organization = match known {
+        Some(organization) => organization,
+        None => {
+            let caller_id = E164::from_e164("+97231234567");
+            let caller_id = caller_id.map_err(|error| Failure::Broken(error.to_string()))?;
+            let new = NewOrganization {
+                name: "North Clinic".into(),
+                caller_id: CallerId(caller_id),
+                time_zone: chrono_tz::Asia::Jerusalem,
+                region: job.region,
+            };
+            rivvi.organizations().create(new).await?
+        }
+    };
+    organization.region = job.region;
+    organization.limits.concurrent_calls = options.concurrency;
+    organization.limits.calls_per_second = options.cps;
+    rivvi.organizations().put(organization.clone()).await?;
+    Ok(organization)
+}
+
+/// The campaign of the database with this definition.
+async fn campaign(
+    rivvi: &Rivvi,
+    org_id: OrgId,
+    definition: rivvi::domain::CampaignDefinition,
+) -> Result<Campaign, Failure> {
+    let known = rivvi.campaigns().list(org_id, None, 1_000).await?;
+    match known.into_iter().find(|campaign| campaign.definition == definition) {
+        Some(campaign) => Ok(campaign),
+        None => Ok(rivvi.campaigns().create(org_id, definition).await?),
+    }
+}
+
+/// Returns when the user asks to stop; a second time ends the program at once.
+pub(crate) async fn interrupted() {
+    signalled().await;
+    tokio::spawn(async {
+        signalled().await;
+        std::process::exit(130);
+    });
+}
+
+async fn signalled() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
