@@ -29,8 +29,8 @@ impl Rivvi {
     /// Outside a Tokio runtime.
     pub fn spawn(&self) -> EngineHandle {
         let (stop, stopped) = watch::channel(false);
-        let dispatching = tokio::spawn(dispatch_loop(self.inner.clone(), stopped.clone()));
-        let upkeep = tokio::spawn(upkeep_loop(self.inner.clone(), stopped));
+        let dispatching = tokio::spawn(kept_alive(self.inner.clone(), stopped.clone(), dispatch_loop));
+        let upkeep = tokio::spawn(kept_alive(self.inner.clone(), stopped, upkeep_loop));
         EngineHandle { stop, tasks: vec![dispatching, upkeep] }
     }
 }
@@ -47,6 +47,25 @@ impl EngineHandle {
         }
     }
 }
+
+/// Runs a loop of the engine until it is stopped, and begins it anew if it panics: a defect of a provider or of a
+/// host's hook must not end the engine for everyone.
+async fn kept_alive<F>(
+    inner: Arc<Inner>,
+    mut stopped: watch::Receiver<bool>,
+    run: fn(Arc<Inner>, watch::Receiver<bool>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // The text of a panic may hold personal data, so it is not logged.
+    while tokio::spawn(run(inner.clone(), stopped.clone())).await.is_err() {
+        tracing::error!("a loop of the engine panicked and begins anew");
+        until_stopped(inner.clock.sleep_until(inner.clock.now() + AFTER_PANIC), &mut stopped).await;
+    }
+}
+
+/// How long a loop rests after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 async fn dispatch_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
     let mut placing = JoinSet::new();

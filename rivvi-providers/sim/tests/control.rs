@@ -193,3 +193,51 @@ async fn an_engine_that_runs_by_itself_and_is_shut_down_hands_over_to_the_next()
     }
     panic!("the run does not end; {calls} calls");
 }
+
+/// Panics at the first entries it gets.
+#[derive(Debug, Default)]
+struct Clumsy(std::sync::atomic::AtomicBool);
+
+#[async_trait::async_trait]
+impl rivvi_core::engine::EventSink for Clumsy {
+    fn name(&self) -> &str {
+        "clumsy"
+    }
+
+    async fn publish(
+        &self,
+        _entries: &[rivvi_core::domain::JournalEntry],
+    ) -> Result<(), rivvi_core::engine::HostError> {
+        assert!(self.0.swap(true, std::sync::atomic::Ordering::Relaxed), "clumsy on purpose");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_panics_and_a_handle_that_is_dropped_do_not_end_the_engine() {
+    let world = world(8, Behaviour::default()).await;
+    let clock = std::sync::Arc::new(rivvi_core::clock::ScaledClock::new(world.clock.now(), 40_000.0));
+    let network = rivvi_provider_sim::SimulatedNetwork::new(clock.clone(), 8, Behaviour::default());
+    let rivvi = rivvi_core::engine::Rivvi::builder()
+        .storage(world.rivvi.storage().clone())
+        .voice(network.clone())
+        .clock(clock.clone())
+        .event_sink(Clumsy::default())
+        .build()
+        .unwrap();
+    let run = world.import(CAMPAIGN, 20).await;
+    rivvi.runs().start(run.id).await.unwrap();
+    drop(rivvi.spawn());
+    let delivering = tokio::spawn({
+        let rivvi = rivvi.clone();
+        async move { network.deliver_to(rivvi).await }
+    });
+    for _ in 0..500 {
+        clock.sleep_until(clock.now() + Duration::from_secs(4_000)).await;
+        if rivvi.runs().progress(run.id).await.unwrap().state == RunState::Completed {
+            delivering.abort();
+            return;
+        }
+    }
+    panic!("the run does not end");
+}
