@@ -18,15 +18,15 @@ use crate::provider::{
 };
 use crate::storage::{BeginCalls, Limited, RunQuery, StorageError};
 
-/// A call that was intended by this node and is to be placed.
+/// A call whose lease this node holds and that is to be placed.
 #[derive(Debug)]
 pub(super) struct Placement {
-    call: Call,
-    contact: Contact,
-    terms: Arc<RunTerms>,
-    provider: Arc<dyn VoiceProvider>,
+    pub(super) call: Call,
+    pub(super) contact: Contact,
+    pub(super) terms: Arc<RunTerms>,
+    pub(super) provider: Arc<dyn VoiceProvider>,
     /// After this reading of the monotonic clock the right to place it may have passed to another node.
-    valid_until: Duration,
+    pub(super) valid_until: Duration,
 }
 
 /// What a round of dispatching did.
@@ -234,18 +234,6 @@ impl Inner {
                 })
             }
         }
-    }
-
-    /// Places again a call whose answer was lost, at a provider that recognizes the repetition.
-    pub(super) async fn place_again(
-        &self,
-        call: Call,
-        contact: Contact,
-        terms: Arc<RunTerms>,
-        provider: Arc<dyn VoiceProvider>,
-        valid_until: Duration,
-    ) -> CallInput {
-        self.place(Placement { call, contact, terms, provider, valid_until }).await
     }
 
     pub(super) fn note_health(&self, provider: &ProviderName, error: Option<&ProviderError>) {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 
 use super::Inner;
-use super::dispatcher::paces;
+use super::dispatcher::{Placement, paces};
 use crate::domain::{Call, CallState};
 use crate::machine::{CallFact, CallInput};
 use crate::policy::{Decision, Question, RunTerms};
@@ -19,14 +19,13 @@ use crate::storage::{Applied, StorageError, TakeOverdue};
 const BATCH: usize = 200;
 
 impl Inner {
-    /// Looks after calls that are overdue. Returns how many there were.
-    pub(super) async fn reconcile(&self) -> Result<usize, StorageError> {
+    /// Looks after calls that are overdue.
+    pub(super) async fn reconcile(&self) -> Result<(), StorageError> {
         let now = self.clock.now();
         let valid_until = self.clock.monotonic() + self.config.lookup_interval / 2;
         let request =
             TakeOverdue { now, node: self.node, hold_until: now + self.config.lookup_interval, limit: BATCH };
         let calls = self.storage.ledger.take_overdue(request).await?;
-        let count = calls.len();
         let looked = calls.into_iter().map(|call| self.look_after(call, valid_until));
         let (mut inputs, mut failed) = (Vec::new(), None);
         for found in join_all(looked).await {
@@ -37,7 +36,7 @@ impl Inner {
         }
         // What was found is stored even if the store failed over another call.
         self.submit(inputs).await?;
-        failed.map_or(Ok(count), Err)
+        failed.map_or(Ok(()), Err)
     }
 
     async fn look_after(
@@ -134,8 +133,14 @@ impl Inner {
         if !matches!(noted.first(), Some(Applied::Changed { .. })) {
             return Ok(None);
         }
-        let again = self.place_again(call.clone(), contact, terms.clone(), provider.clone(), valid_until);
-        Ok(Some(again.await))
+        let again = Placement {
+            call: call.clone(),
+            contact,
+            terms: terms.clone(),
+            provider: provider.clone(),
+            valid_until,
+        };
+        Ok(Some(self.place(again).await))
     }
 
     /// Ends a call that still waits at the provider when its legal interval is over, or lasts longer than it may.
