@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use rivvi::Rivvi;
 use rivvi::domain::{
     CallId, CallerId, Campaign, CampaignId, E164, OrgId, Organization, Person, PersonId, Region, RunId,
 };
 use rivvi::engine::NewOrganization;
-use rivvi::storage::{Archive, ArchivedCall, Catalog, Report, Storage, StorageError, StorageErrorKind};
+use rivvi::storage::{
+    Archive, ArchivedCall, CampaignContext, Catalog, Report, Storage, StorageError, StorageErrorKind,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -187,6 +190,38 @@ impl Archive for FolderStorage {
 
     async fn report(&self, run_id: RunId) -> Result<Option<Report>, StorageError> {
         Ok(self.read("reports")?.remove(&run_id.to_string()))
+    }
+
+    async fn put_contexts(&self, contexts: Vec<CampaignContext>) -> Result<(), StorageError> {
+        let _turn = self.turn();
+        let mut rows: Table<CampaignContext> = self.read("contexts")?;
+        rows.extend(contexts.into_iter().map(|row| (format!("{}/{}", row.campaign_id, row.person_id), row)));
+        self.write("contexts", &rows)
+    }
+
+    async fn contexts(
+        &self,
+        org_id: OrgId,
+        number: E164,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<CampaignContext>, StorageError> {
+        let rows: Table<CampaignContext> = self.read("contexts")?;
+        let of_number = rows.into_values().filter(|row| row.org_id == org_id && row.number == number);
+        Ok(CampaignContext::valid_latest_first(of_number.collect(), now))
+    }
+
+    async fn purge_contexts(&self, now: DateTime<Utc>, limit: usize) -> Result<u64, StorageError> {
+        let _turn = self.turn();
+        let mut rows: Table<CampaignContext> = self.read("contexts")?;
+        let before = rows.len();
+        let mut left = limit;
+        rows.retain(|_, row| {
+            let lapsed = left > 0 && !row.is_valid(now);
+            left -= usize::from(lapsed);
+            !lapsed
+        });
+        self.write("contexts", &rows)?;
+        Ok((before - rows.len()) as u64)
     }
 }
 

@@ -126,6 +126,16 @@ pub enum ContactState {
     },
 }
 
+impl ContactState {
+    /// The instant it waits for, if it waits.
+    pub const fn due_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Waiting { due_at } => Some(*due_at),
+            _ => None,
+        }
+    }
+}
+
 /// Why a contact is never to be contacted in its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

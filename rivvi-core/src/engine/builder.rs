@@ -155,6 +155,8 @@ impl Builder {
             dispatch_turn: std::sync::atomic::AtomicU64::default(),
             dispatch_wake: Notify::new(),
             upkeep_wake: Notify::new(),
+            loops: std::sync::atomic::AtomicUsize::default(),
+            telling: std::sync::atomic::AtomicBool::default(),
             progress: tokio::sync::watch::channel(0).0,
         }))
     }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::Inner;
-use crate::domain::{ContactId, Ending, Person, PersonId, Run, RunState};
-use crate::storage::{ArchivedCall, ContactQuery, Report, StorageError};
+use crate::domain::{Contact, ContactId, ContactState, Ending, Person, PersonId, Run, RunState};
+use crate::storage::{ArchivedCall, CampaignContext, ContactQuery, Report, StorageError};
 
 /// Contacts archived in one step.
 const BATCH: usize = 1_000;
@@ -39,12 +39,43 @@ impl Inner {
                 .collect();
             let people = self.storage.archive.add_people(people).await?;
             let person_of: HashMap<ContactId, PersonId> = ids.iter().copied().zip(people).collect();
+            let contexts = contacts.iter().filter_map(|contact| {
+                let person_id = *person_of.get(&contact.id)?;
+                Some(self.context_of(run, contact, person_id, now))
+            });
+            self.storage.archive.put_contexts(contexts.collect()).await?;
             let calls = self.storage.ledger.calls_of(&ids).await?;
             let archived = calls.into_iter().filter_map(|call| {
                 let person_id = *person_of.get(&call.contact_id)?;
                 Some(ArchivedCall { call, person_id })
             });
             self.storage.archive.add_calls(archived.collect()).await?;
+        }
+    }
+
+    /// What the run leaves for the day that the person calls back.
+    fn context_of(
+        &self,
+        run: &Run,
+        contact: &Contact,
+        person_id: PersonId,
+        now: DateTime<Utc>,
+    ) -> CampaignContext {
+        // Archiving again, long after the end, must not make it last longer.
+        let ended = run.finished_at.unwrap_or(now);
+        CampaignContext {
+            org_id: run.org_id,
+            campaign_id: run.campaign_id,
+            person_id,
+            run_id: run.id,
+            number: contact.number,
+            data: contact.variables.clone(),
+            outcome: match contact.status.state {
+                ContactState::Settled { outcome, .. } => Some(outcome),
+                _ => None,
+            },
+            created_at: ended,
+            expires_at: Some(ended + self.config.contexts_kept),
         }
     }
 

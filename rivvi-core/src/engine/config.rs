@@ -25,6 +25,9 @@ pub struct EngineConfig {
     pub analysis_grace: Duration,
     /// How long the live data of a finished run is kept. Default 7 days.
     pub live_data_kept: Duration,
+    /// How long after the end of a run it is known, for people who call back, what the campaign told about them.
+    /// Default 30 days.
+    pub contexts_kept: Duration,
     /// Contacts looked at in one transaction. Default 500.
     pub batch: u32,
     /// The longest an idle engine sleeps before it looks at the store, where other nodes may have left work.
@@ -45,6 +48,7 @@ impl Default for EngineConfig {
             unmatched_kept: Duration::from_secs(3 * 86_400),
             analysis_grace: Duration::from_secs(120),
             live_data_kept: Duration::from_secs(7 * 86_400),
+            contexts_kept: Duration::from_secs(30 * 86_400),
             batch: 500,
             idle_max: Duration::from_secs(1),
             action_attempts_max: 8,

@@ -165,7 +165,8 @@ impl Inner {
         if begun.limited == Some(Limited::Concurrency) {
             round.full.push(run.id);
         }
-        Ok(begun.limited == Some(Limited::Request) && begun.taken > 0 && calls_max > 1)
+        let more = matches!(begun.limited, None | Some(Limited::Request));
+        Ok(more && begun.taken > 0 && calls_max > 1)
     }
 
     /// The first healthy provider and how many calls it may be asked for, or when one may be healthy again.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::{Either, select};
@@ -30,8 +31,9 @@ impl Rivvi {
     pub fn spawn(&self) -> EngineHandle {
         let (stop, stopped) = watch::channel(false);
         let dispatching = tokio::spawn(kept_alive(self.inner.clone(), stopped.clone(), dispatch_loop));
-        let upkeep = tokio::spawn(kept_alive(self.inner.clone(), stopped, upkeep_loop));
-        EngineHandle { stop, tasks: vec![dispatching, upkeep] }
+        let upkeep = tokio::spawn(kept_alive(self.inner.clone(), stopped.clone(), upkeep_loop));
+        let listening = tokio::spawn(kept_alive(self.inner.clone(), stopped, listen_loop));
+        EngineHandle { stop, tasks: vec![dispatching, upkeep, listening] }
     }
 }
 
@@ -68,6 +70,7 @@ async fn kept_alive<F>(
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 async fn dispatch_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
+    let _running = Running::new(&inner);
     let mut placing = JoinSet::new();
     let mut pause = Pause::default();
     while !*stopped.borrow() {
@@ -122,6 +125,30 @@ async fn upkeep_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
         let wake = inner.upkeep_wake.notified();
         tokio::pin!(wake);
         until_stopped(select(sleep, wake), &mut stopped).await;
+    }
+}
+
+/// Looks for work when another node says that there is some.
+async fn listen_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
+    while until_stopped(inner.storage.wakeups.woken(), &mut stopped).await {
+        inner.wake_here();
+    }
+}
+
+/// Counts a dispatching loop while it runs.
+#[derive(Debug)]
+struct Running(Arc<Inner>);
+
+impl Running {
+    fn new(inner: &Arc<Inner>) -> Self {
+        inner.loops.fetch_add(1, Ordering::Relaxed);
+        Self(inner.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.loops.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

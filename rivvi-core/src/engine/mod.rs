@@ -35,8 +35,9 @@ mod terms;
 mod tick;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
@@ -100,6 +101,10 @@ struct Inner {
     dispatch_turn: AtomicU64,
     dispatch_wake: Notify,
     upkeep_wake: Notify,
+    /// How often this engine was spawned and not yet shut down.
+    loops: AtomicUsize,
+    /// Whether other nodes are about to be told.
+    telling: AtomicBool,
     /// Counts changes this node made, for those who watch.
     progress: tokio::sync::watch::Sender<u64>,
 }
@@ -164,7 +169,7 @@ impl Rivvi {
     /// If the store fails.
     pub async fn revive(&self, ids: Vec<ItemId>) -> Result<u64, StorageError> {
         let revived = self.inner.storage.ledger.revive(ids, self.inner.clock.now()).await?;
-        self.inner.wake();
+        self.inner.wake_everywhere();
         Ok(revived)
     }
 
@@ -180,9 +185,40 @@ impl Rivvi {
 }
 
 impl Inner {
+    /// Has the loops of this engine look for work, and those of other nodes if this one has none.
     fn wake(&self) {
+        self.wake_here();
+        if self.loops.load(Ordering::Relaxed) == 0 {
+            self.wake_others();
+        }
+    }
+
+    /// Has the loops of all nodes look for work.
+    fn wake_everywhere(&self) {
+        self.wake_here();
+        self.wake_others();
+    }
+
+    fn wake_here(&self) {
         self.dispatch_wake.notify_one();
         self.upkeep_wake.notify_one();
         self.progress.send_modify(|changes| *changes += 1);
     }
+
+    /// Tells other nodes soon. What happens until then is told with it.
+    fn wake_others(&self) {
+        let (Ok(runtime), Some(inner)) = (tokio::runtime::Handle::try_current(), self.this.upgrade()) else {
+            return;
+        };
+        if !self.telling.swap(true, Ordering::AcqRel) {
+            runtime.spawn(async move {
+                inner.clock.sleep_until(inner.clock.now() + TELLING).await;
+                inner.telling.store(false, Ordering::Release);
+                inner.storage.wakeups.wake().await;
+            });
+        }
+    }
 }
+
+/// The least time between two wake-ups of other nodes.
+const TELLING: Duration = Duration::from_millis(20);

@@ -43,7 +43,7 @@ impl Organizations<'_> {
     /// If the store fails.
     pub async fn put(&self, organization: Organization) -> Result<(), StorageError> {
         self.inner.storage.catalog.put_organization(organization).await?;
-        self.inner.wake();
+        self.inner.wake_everywhere();
         Ok(())
     }
 

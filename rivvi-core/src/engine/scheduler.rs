@@ -132,7 +132,7 @@ impl Inner {
         let change = |run: &Run, facts: &RunFacts| step_run(run, facts, &input, now);
         let run = self.storage.ledger.change_run(id, &change).await?;
         self.terms_of(run.clone()).await?;
-        self.wake();
+        self.wake_everywhere();
         Ok(run)
     }
 
@@ -159,6 +159,7 @@ impl Inner {
                 while self.storage.ledger.purge_run(run.id, BATCH).await? > 0 {}
             }
         }
+        while self.storage.archive.purge_contexts(now, BATCH).await? > 0 {}
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use super::hours::CallingHours;
 use super::rules::{self, LOOK_AGAIN, RING_MIN};
 use super::window::HORIZON;
 use crate::domain::{CallId, Contact, Exclusion, Organization, Outcome, Run, Suppression};
+use crate::storage::{AttemptChange, Change};
 
 /// The rules of an engine: those of Rivvi, then those of the host.
 #[derive(Debug, Clone)]
@@ -196,6 +197,23 @@ pub struct NumberFacts {
     pub live_call: Option<CallId>,
     /// Its entry in the suppression list, lapsed or not.
     pub suppression: Option<Suppression>,
+}
+
+impl NumberFacts {
+    /// Brings the facts up to date with what was decided about one of the number's contacts.
+    pub fn learn(&mut self, change: &Change) {
+        if let Some(call) = change.call.as_ref().filter(|call| call.is_live()) {
+            self.live_call = Some(call.id);
+        }
+        if let (Some(AttemptChange::Add(at)), Some(_)) = (change.attempt, &change.call) {
+            let place = self.attempts.partition_point(|earlier| *earlier <= at);
+            self.attempts.insert(place, at);
+        }
+        if let Some(newer) = &change.suppress {
+            let known = self.suppression.as_ref();
+            self.suppression = Some(known.map_or_else(|| newer.clone(), |known| known.merged_with(newer)));
+        }
+    }
 }
 
 /// What a rule finds.

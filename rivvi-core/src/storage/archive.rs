@@ -1,13 +1,18 @@
 //! What stays when a run is over.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::StorageError;
-use crate::domain::{Call, CallId, OrgId, Outcome, Person, PersonId, RunId, RunState, RunTally};
+use crate::domain::{
+    Call, CallId, CampaignId, E164, OrgId, Outcome, Person, PersonId, Personal, RunId, RunState, RunTally,
+};
 use crate::import::ImportReport;
 
 /// Keeps people, finished calls and reports.
@@ -41,6 +46,21 @@ pub trait Archive: Debug + Send + Sync + 'static {
 
     /// The report of a run, or `None`.
     async fn report(&self, run_id: RunId) -> Result<Option<Report>, StorageError>;
+
+    /// Adds contexts, or replaces those of the same campaign and person.
+    async fn put_contexts(&self, contexts: Vec<CampaignContext>) -> Result<(), StorageError>;
+
+    /// What is known of a number of an organization at `now`, the latest first, those of one instant in the order of
+    /// campaign and person; lapsed contexts are left out.
+    async fn contexts(
+        &self,
+        org_id: OrgId,
+        number: E164,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<CampaignContext>, StorageError>;
+
+    /// Removes contexts that have lapsed at `now`, at most `limit`. Returns how many.
+    async fn purge_contexts(&self, now: DateTime<Utc>, limit: usize) -> Result<u64, StorageError>;
 }
 
 /// A finished call with the person it reached.
@@ -50,6 +70,44 @@ pub struct ArchivedCall {
     pub call: Call,
     /// Whom it was for.
     pub person_id: PersonId,
+}
+
+/// What a campaign knows of a person it tried to reach, for the day that person calls back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignContext {
+    /// Whose campaign.
+    pub org_id: OrgId,
+    /// The campaign.
+    pub campaign_id: CampaignId,
+    /// The person.
+    pub person_id: PersonId,
+    /// The run that told it last.
+    pub run_id: RunId,
+    /// The number tried.
+    pub number: E164,
+    /// The columns of the sheet, by name.
+    pub data: Personal<Arc<BTreeMap<String, String>>>,
+    /// How the contact ended.
+    pub outcome: Option<Outcome>,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// When it lapses (exclusive); `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl CampaignContext {
+    /// Whether it still counts at `now`.
+    pub fn is_valid(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// For authors of stores: those of `contexts` that count at `now`, in the order of [`Archive::contexts`].
+    pub fn valid_latest_first(contexts: Vec<Self>, now: DateTime<Utc>) -> Vec<Self> {
+        let mut valid = contexts;
+        valid.retain(|context| context.is_valid(now));
+        valid.sort_by_key(|context| (Reverse(context.created_at), context.campaign_id, context.person_id));
+        valid
+    }
 }
 
 /// What came of a run.

@@ -9,20 +9,29 @@
 
 mod archive;
 mod catalog;
+mod change;
 mod error;
+mod item;
 mod ledger;
 pub mod memory;
+mod request;
+mod wakeups;
+mod working;
 
 use std::sync::Arc;
 
-pub use archive::{Archive, ArchivedCall, Report};
+pub use archive::{Archive, ArchivedCall, CampaignContext, Report};
 pub use catalog::Catalog;
+pub use change::{AttemptChange, Change, ChangeRun, Decide, RunChange, RunFacts, Settle};
 pub use error::{StorageError, StorageErrorKind};
-pub use ledger::{
-    Applied, ApplyCalls, AttemptChange, BeginCalls, Begun, Change, ChangeRun, ContactQuery, DeadLetter,
-    Decide, InboxItem, JournalCursor, JournalPage, Ledger, Limited, OutboxItem, RunChange, RunFacts,
-    RunQuery, Settle, SettleWaiting, TakeItems, TakeOverdue,
+pub use item::{DeadLetter, InboxItem, JournalCursor, JournalPage, OutboxItem};
+pub use ledger::Ledger;
+pub use request::{
+    Applied, ApplyCalls, BeginCalls, Begun, ContactQuery, Limited, RunQuery, SettleWaiting, TakeItems,
+    TakeOverdue,
 };
+pub use wakeups::{LocalWakeups, Wakeups};
+pub use working::{CallWrite, ContactWrite, WorkingSet, Writes};
 
 use crate::limit::{LocalRateLimiter, RateLimiter};
 
@@ -37,6 +46,9 @@ pub struct Storage {
     pub archive: Arc<dyn Archive>,
     /// Pacing. Several nodes need a shared one.
     pub limiter: Arc<dyn RateLimiter>,
+    /// Wakes other nodes. Without a shared one they find work within
+    /// [`EngineConfig::idle_max`](crate::engine::EngineConfig::idle_max).
+    pub wakeups: Arc<dyn Wakeups>,
 }
 
 impl Storage {
@@ -48,6 +60,7 @@ impl Storage {
             ledger: backend.clone(),
             archive: backend,
             limiter: Arc::new(LocalRateLimiter::new()),
+            wakeups: Arc::new(LocalWakeups::new()),
         }
     }
 

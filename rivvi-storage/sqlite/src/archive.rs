@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use rivvi_core::domain::{CallId, OrgId, Person, PersonId, RunId};
-use rivvi_core::storage::{Archive, ArchivedCall, Report, StorageError};
+use chrono::{DateTime, Utc};
+use rivvi_core::domain::{CallId, E164, OrgId, Person, PersonId, RunId};
+use rivvi_core::storage::{Archive, ArchivedCall, CampaignContext, Report, StorageError};
 
 use crate::SqliteStorage;
 use crate::batch::Batch;
 use crate::error::Failure;
-use crate::value::{Columns, Id, document, limit};
+use crate::value::{Columns, Id, digits, document, limit, nanos};
 
 #[async_trait]
 impl Archive for SqliteStorage {
@@ -45,6 +46,23 @@ impl Archive for SqliteStorage {
 
     async fn report(&self, run_id: RunId) -> Result<Option<Report>, StorageError> {
         report(self, run_id).await.map_err(self.error("report"))
+    }
+
+    async fn put_contexts(&self, contexts: Vec<CampaignContext>) -> Result<(), StorageError> {
+        put_contexts(self, contexts).await.map_err(self.error("put_contexts"))
+    }
+
+    async fn contexts(
+        &self,
+        org_id: OrgId,
+        number: E164,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<CampaignContext>, StorageError> {
+        contexts(self, org_id, number, now).await.map_err(self.error("contexts"))
+    }
+
+    async fn purge_contexts(&self, now: DateTime<Utc>, limit: usize) -> Result<u64, StorageError> {
+        purge_contexts(self, now, limit).await.map_err(self.error("purge_contexts"))
     }
 }
 
@@ -147,4 +165,55 @@ async fn report(store: &SqliteStorage, run_id: RunId) -> Result<Option<Report>, 
     let query = sqlx::query("SELECT document FROM reports WHERE run_id = ?").bind(run_id.blob());
     let row = query.fetch_optional(&mut *store.reader().await?).await?;
     row.map(|row| row.thing("report", 0)).transpose()
+}
+
+async fn put_contexts(store: &SqliteStorage, contexts: Vec<CampaignContext>) -> Result<(), Failure> {
+    const PUT: Batch<6> = Batch {
+        head: "INSERT INTO campaign_contexts (campaign_id, person_id, org_id, number, expires_at, document) VALUES ",
+        tail: " ON CONFLICT (campaign_id, person_id) DO UPDATE SET org_id = excluded.org_id, \
+               number = excluded.number, expires_at = excluded.expires_at, document = excluded.document",
+    };
+    let mut rows = Vec::with_capacity(contexts.len());
+    for context in contexts {
+        rows.push([
+            context.campaign_id.into(),
+            context.person_id.into(),
+            context.org_id.into(),
+            context.number.into(),
+            context.expires_at.map_or(i64::MAX, nanos).into(),
+            document("campaign context", &context)?.into(),
+        ]);
+    }
+    let mut tx = store.begin().await?;
+    PUT.run(&mut tx, rows).await?;
+    tx.commit().await
+}
+
+async fn contexts(
+    store: &SqliteStorage,
+    org_id: OrgId,
+    number: E164,
+    now: DateTime<Utc>,
+) -> Result<Vec<CampaignContext>, Failure> {
+    let query = sqlx::query("SELECT document FROM campaign_contexts WHERE org_id = ? AND number = ?")
+        .bind(org_id.blob())
+        .bind(digits(number));
+    let rows = query.fetch_all(&mut *store.reader().await?).await?;
+    let all = rows.iter().map(|row| row.thing("campaign context", 0)).collect::<Result<_, _>>()?;
+    Ok(CampaignContext::valid_latest_first(all, now))
+}
+
+async fn purge_contexts(store: &SqliteStorage, now: DateTime<Utc>, count: usize) -> Result<u64, Failure> {
+    let mut tx = store.begin().await?;
+    let purged = sqlx::query(
+        "DELETE FROM campaign_contexts WHERE rowid IN \
+           (SELECT rowid FROM campaign_contexts WHERE expires_at <= ? AND expires_at < ? LIMIT ?)",
+    )
+    .bind(nanos(now))
+    .bind(i64::MAX)
+    .bind(limit(count))
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(purged.rows_affected())
 }

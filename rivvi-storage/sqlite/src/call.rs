@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rivvi_core::domain::{Call, CallId, ContactId, Lease, RunId};
-use rivvi_core::machine::{CallFact, CallInput};
-use rivvi_core::provider::{CallRef, CallUpdate};
-use rivvi_core::storage::{Applied, ApplyCalls, InboxItem, Settle, TakeOverdue};
+use rivvi_core::domain::{Call, CallId, ContactId, RunId};
+use rivvi_core::machine::CallInput;
+use rivvi_core::provider::CallRef;
+use rivvi_core::storage::{Applied, ApplyCalls, Settle, TakeOverdue, WorkingSet};
 use sqlx::SqliteConnection;
 
 use crate::SqliteStorage;
 use crate::error::Failure;
 use crate::value::{Columns, Id, document, id_list, instant, limit, nanos};
-use crate::working::WorkingSet;
-use crate::{contact, item, run};
+use crate::write::write;
+use crate::{contact, run};
 
 pub(crate) async fn apply(
     store: &SqliteStorage,
@@ -22,30 +22,8 @@ pub(crate) async fn apply(
 ) -> Result<Vec<Applied>, Failure> {
     let mut tx = store.begin().await?;
     let mut set = load(&mut tx, &request.inputs).await?;
-    let mut unmatched = Vec::new();
-    let mut applied = Vec::with_capacity(request.inputs.len());
-    for input in request.inputs {
-        let Some((call, contact)) = set.find(&input.call) else {
-            applied.push(Applied::Unmatched);
-            if let (Some(expires_at), CallFact::Told { event, at }) =
-                (request.keep_unmatched_until, input.fact)
-            {
-                let update = CallUpdate { call: input.call, at, event };
-                unmatched.push((request.now, InboxItem::unmatched(update, request.now, expires_at)));
-            }
-            continue;
-        };
-        let Some(change) = settle(contact, call, &input) else {
-            applied.push(Applied::Unchanged);
-            continue;
-        };
-        let id = contact.id;
-        let call = Box::new(change.call.as_ref().unwrap_or(call).clone());
-        applied.push(Applied::Changed { call, status: change.status.clone() });
-        set.commit(id, change);
-    }
-    set.write(&mut tx).await?;
-    item::put_inbox(&mut tx, unmatched).await?;
+    let applied = set.apply(request, settle);
+    write(&mut tx, set).await?;
     tx.commit().await?;
     Ok(applied)
 }
@@ -102,16 +80,10 @@ pub(crate) async fn take_overdue(store: &SqliteStorage, request: TakeOverdue) ->
     .bind(limit(request.limit))
     .fetch_all(&mut *tx)
     .await?;
-    let mut overdue = overdue.iter().map(|row| row.thing("call", 0)).collect::<Result<Vec<Call>, _>>()?;
-    overdue.sort_by_key(|call| (call.check_at, call.id));
+    let overdue = overdue.iter().map(|row| row.thing("call", 0)).collect::<Result<_, _>>()?;
     let mut set = WorkingSet::default();
-    for call in &mut overdue {
-        set.hold_call(call.clone());
-        call.lease = Lease { node: request.node, token: call.lease.token + 1, until: request.hold_until };
-        call.check_at = Some(request.hold_until);
-        set.put_call(call.clone());
-    }
-    set.write(&mut tx).await?;
+    let overdue = set.take_over(overdue, &request);
+    write(&mut tx, set).await?;
     tx.commit().await?;
     Ok(overdue)
 }

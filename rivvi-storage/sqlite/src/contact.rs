@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rivvi_core::domain::{Aggregate, Contact, ContactId, E164, Event, JournalEntry, RunId, RunState};
-use rivvi_core::machine::withdraw;
-use rivvi_core::storage::{ContactQuery, SettleWaiting, StorageError, StorageErrorKind};
+use rivvi_core::storage::{ContactQuery, SettleWaiting, StorageError, StorageErrorKind, WorkingSet};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
@@ -13,7 +12,7 @@ use crate::SqliteStorage;
 use crate::batch::Batch;
 use crate::error::Failure;
 use crate::value::{Columns, Id, digits, document, id_list, limit};
-use crate::working::{INSERT_DUE, WorkingSet, due_row, write_tallies};
+use crate::write::{INSERT_DUE, due_row, write, write_tallies};
 use crate::{journal, run};
 
 pub(crate) async fn add(
@@ -37,9 +36,7 @@ pub(crate) async fn add(
         return Err(StorageError::new(StorageErrorKind::Refused, "add_contacts", context).into());
     }
     let mut seen = known_among(&mut tx, &contacts).await?;
-    let mut set = WorkingSet::default();
-    run::hold_tallies(&mut tx, runs, &mut set).await?;
-    let mut tallies = set.into_tallies();
+    let mut tallies = run::tallies(&mut tx, runs).await?;
 
     let (mut rows, mut due, mut entries) = (Vec::new(), Vec::new(), Vec::new());
     for mut contact in contacts {
@@ -48,7 +45,7 @@ pub(crate) async fn add(
         }
         contact.status.sequence = 1;
         tallies.entry(contact.run_id).or_default().enter(&contact.status.state);
-        due.extend(due_row(&contact, &contact.status.state));
+        due.extend(contact.status.state.due_at().map(|due_at| due_row(&contact, due_at)));
         entries.push(JournalEntry {
             org_id: contact.org_id,
             aggregate: Aggregate::Contact(contact.id),
@@ -164,16 +161,12 @@ pub(crate) async fn settle_waiting(store: &SqliteStorage, request: SettleWaiting
     if waiting.is_empty() {
         return Ok(0);
     }
+    let settled = waiting.len() as u64;
+    let waiting = waiting.iter().map(|row| read(row, 0)).collect::<Result<_, _>>()?;
     let mut set = WorkingSet::default();
     run::hold_tallies(&mut tx, BTreeSet::from([request.run_id]), &mut set).await?;
-    for row in &waiting {
-        let contact = read(row, 0)?;
-        let change = withdraw(&contact, request.outcome, request.rule, request.reason, request.now);
-        let id = contact.id;
-        set.hold_contact(contact);
-        set.commit(id, change);
-    }
-    set.write(&mut tx).await?;
+    set.settle_waiting(waiting, &request);
+    write(&mut tx, set).await?;
     tx.commit().await?;
-    Ok(waiting.len() as u64)
+    Ok(settled)
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use rivvi_core::domain::{CallId, Contact, E164, OrgId, RunId, RunState};
 use rivvi_core::policy::NumberFacts;
-use rivvi_core::storage::{AttemptChange, BeginCalls, Begun, Change, Decide, Limited};
+use rivvi_core::storage::{BeginCalls, Begun, Decide, Limited, WorkingSet};
 use sqlx::SqliteConnection;
 
 use crate::SqliteStorage;
 use crate::error::Failure;
 use crate::value::{Columns, Id, instant, nanos, number_list};
-use crate::working::WorkingSet;
+use crate::write::write;
 use crate::{contact, run};
 
 /// Contacts loaded at once.
@@ -115,35 +115,9 @@ async fn begin_chunk(
     let mut facts = number_facts(connection, request.org_id, &numbers).await?;
     let mut set = WorkingSet::default();
     run::hold_tallies(connection, BTreeSet::from([request.run_id]), &mut set).await?;
-    for contact in due {
-        let (id, facts) = (contact.id, facts.entry(contact.number).or_default());
-        let change = decide(&contact, facts);
-        learn(facts, &change);
-        let call = change.call.clone();
-        set.hold_contact(contact);
-        set.commit(id, change);
-        begun.taken += 1;
-        if let (Some(call), Some(contact)) = (call, set.contact(id)) {
-            begun.calls.push((call, contact.clone()));
-        }
-    }
-    set.write(connection).await
-}
-
-/// Brings the facts about a number up to date with what was decided about one of its contacts.
-fn learn(facts: &mut NumberFacts, change: &Change) {
-    if let Some(call) = change.call.as_ref().filter(|call| call.is_live()) {
-        facts.live_call = Some(call.id);
-    }
-    if let (Some(AttemptChange::Add(at)), Some(_)) = (change.attempt, &change.call) {
-        let place = facts.attempts.partition_point(|earlier| *earlier <= at);
-        facts.attempts.insert(place, at);
-    }
-    if let Some(newer) = &change.suppress {
-        let merged =
-            facts.suppression.as_ref().map_or_else(|| newer.clone(), |known| known.merged_with(newer));
-        facts.suppression = Some(merged);
-    }
+    begun.taken += u32::try_from(due.len()).unwrap_or(u32::MAX);
+    begun.calls.extend(set.begin(due, &mut facts, decide));
+    write(connection, set).await
 }
 
 pub(crate) async fn facts_of_number(

@@ -28,7 +28,7 @@
 //!        │
 //!  run, contact, call, ...        the SQL of each thing, over sets of rows
 //!        │
-//!  working                        what a verb decides about: loaded at once, changed in memory, written at once
+//!  write                          what a working set of the core tells, table by table
 //!        │
 //!  batch, value                   rows to statements, columns to the words of the domain
 //!        │
@@ -59,7 +59,7 @@ mod run;
 mod schema;
 mod suppression;
 mod value;
-mod working;
+mod write;
 
 use std::fmt;
 use std::path::Path;

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use crate::SqliteStorage;
 use crate::dispatch::CLAIM;
 use crate::value::Columns;
-use crate::working::{DELETE_CHECKS, DELETE_DUE, DELETE_LIVE};
+use crate::write::{DELETE_CHECKS, DELETE_DUE, DELETE_LIVE};
 
 /// The steps of the plan, one per line.
 async fn plan(sql: &str) -> String {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rivvi_core::domain::{Aggregate, Call, ContactId, Event, JournalEntry, Run, RunId, RunState, RunTally};
-use rivvi_core::storage::{ChangeRun, RunFacts, RunQuery, StorageError, StorageErrorKind};
+use rivvi_core::storage::{ChangeRun, RunFacts, RunQuery, StorageError, StorageErrorKind, WorkingSet};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, SqliteConnection};
 
 use crate::SqliteStorage;
 use crate::error::Failure;
 use crate::value::{Columns, Id, document, id_list, limit, state_list};
-use crate::working::{DELETE_CHECKS, DELETE_DUE, WorkingSet, due_row, write_tallies};
+use crate::write::{DELETE_CHECKS, DELETE_DUE, due_row, write_tallies};
 use crate::{contact, journal};
 
 pub(crate) async fn create(store: &SqliteStorage, mut run: Run) -> Result<Run, Failure> {
@@ -130,14 +130,23 @@ pub(crate) async fn hold_tallies(
     runs: BTreeSet<RunId>,
     set: &mut WorkingSet,
 ) -> Result<(), Failure> {
+    for (run_id, tally) in tallies(connection, runs).await? {
+        set.hold_tally(run_id, tally);
+    }
+    Ok(())
+}
+
+/// The counts of runs.
+pub(crate) async fn tallies(
+    connection: &mut SqliteConnection,
+    runs: BTreeSet<RunId>,
+) -> Result<BTreeMap<RunId, RunTally>, Failure> {
     let query = sqlx::query(
         "SELECT run_id, document FROM run_tallies WHERE run_id IN (SELECT unhex(value) FROM json_each(?))",
     )
     .bind(id_list(runs));
-    for row in query.fetch_all(connection).await? {
-        set.hold_tally(row.id(0)?, row.thing("tally", 1)?);
-    }
-    Ok(())
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.id(0)?, row.thing("tally", 1)?))).collect()
 }
 
 /// The state of a run, `None` if it is not known.
@@ -161,7 +170,8 @@ pub(crate) async fn purge(store: &SqliteStorage, id: RunId, count: usize) -> Res
     }
     let ids = id_list(contacts.iter().map(|contact| contact.id));
     // What lies beside the contacts and calls has keys of their content.
-    let due = contacts.iter().filter_map(|contact| due_row(contact, &contact.status.state)).collect();
+    let due = contacts.iter().filter_map(|contact| Some(due_row(contact, contact.status.state.due_at()?)));
+    let due = due.collect();
     DELETE_DUE.run(&mut tx, due).await?;
     let calls = sqlx::query(
         "SELECT c.document FROM json_each(?) contact CROSS JOIN calls c ON c.contact_id = unhex(contact.value)",

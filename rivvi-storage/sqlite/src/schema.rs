@@ -7,7 +7,8 @@ use crate::error::{Failure, primary_code};
 use crate::value::Columns;
 
 /// What takes a file from version `n` to version `n + 1`, for every `n` from 0.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_campaign_contexts.sql")];
 
 /// Marks a file as one of ours: "RIVV" (<https://www.sqlite.org/fileformat.html#application_id>).
 const APPLICATION_ID: i64 = 0x5249_5656;

@@ -1,10 +1,11 @@
 //! People, finished calls and reports in memory.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::MemoryStorage;
-use crate::domain::{CallId, OrgId, Person, PersonId, RunId};
-use crate::storage::{Archive, ArchivedCall, Report, StorageError};
+use crate::domain::{CallId, E164, OrgId, Person, PersonId, RunId};
+use crate::storage::{Archive, ArchivedCall, CampaignContext, Report, StorageError};
 
 #[async_trait]
 impl Archive for MemoryStorage {
@@ -64,5 +65,35 @@ impl Archive for MemoryStorage {
 
     async fn report(&self, run_id: RunId) -> Result<Option<Report>, StorageError> {
         Ok(self.state().reports.get(&run_id).cloned())
+    }
+
+    async fn put_contexts(&self, contexts: Vec<CampaignContext>) -> Result<(), StorageError> {
+        let mut state = self.state();
+        for context in contexts {
+            state.contexts.insert((context.campaign_id, context.person_id), context);
+        }
+        Ok(())
+    }
+
+    async fn contexts(
+        &self,
+        org_id: OrgId,
+        number: E164,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<CampaignContext>, StorageError> {
+        let state = self.state();
+        let of_number =
+            state.contexts.values().filter(|context| context.org_id == org_id && context.number == number);
+        Ok(CampaignContext::valid_latest_first(of_number.cloned().collect(), now))
+    }
+
+    async fn purge_contexts(&self, now: DateTime<Utc>, limit: usize) -> Result<u64, StorageError> {
+        let mut state = self.state();
+        let lapsed = state.contexts.iter().filter(|(_, context)| !context.is_valid(now));
+        let lapsed: Vec<_> = lapsed.map(|(key, _)| *key).take(limit).collect();
+        for key in &lapsed {
+            state.contexts.remove(key);
+        }
+        Ok(lapsed.len() as u64)
     }
 }

@@ -7,12 +7,14 @@ use chrono::{DateTime, Utc};
 use super::journal::Journal;
 use crate::domain::{
     Aggregate, Call, CallId, Campaign, CampaignId, Contact, ContactId, ContactState, E164, Event, ItemId,
-    JournalEntry, OrgId, Organization, Person, Priority, ProviderName, Run, RunId, RunTally, Suppression,
+    JournalEntry, OrgId, Organization, Person, PersonId, Priority, ProviderName, Run, RunId, RunTally,
+    Suppression,
 };
 use crate::policy::NumberFacts;
 use crate::provider::CallRef;
 use crate::storage::{
-    ArchivedCall, AttemptChange, Change, DeadLetter, InboxItem, JournalCursor, OutboxItem, Report,
+    ArchivedCall, AttemptChange, CampaignContext, Change, DeadLetter, InboxItem, JournalCursor, OutboxItem,
+    Report,
 };
 
 /// Waiting contacts of one priority, by due time.
@@ -54,6 +56,7 @@ pub(super) struct State {
     pub(super) people: HashMap<(OrgId, String), Person>,
     pub(super) archived_calls: BTreeMap<(RunId, CallId), ArchivedCall>,
     pub(super) reports: HashMap<RunId, Report>,
+    pub(super) contexts: BTreeMap<(CampaignId, PersonId), CampaignContext>,
 }
 
 impl State {

@@ -1,12 +1,13 @@
 //! What stays when a run is over: the verbs of [`Archive`](crate::storage::Archive).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Scene;
 use crate::domain::{
     CallDetail, Disposition, Exclusion, Outcome, Person, PersonFields, PersonId, Personal, RunState, RunTally,
 };
-use crate::storage::{ArchivedCall, Report, Storage};
+use crate::storage::{ArchivedCall, CampaignContext, Report, Storage};
 use crate::testkit::build::{self, TICK, second};
 
 fn person(org: u64, n: u64) -> Person {
@@ -143,4 +144,65 @@ pub async fn report_is_kept_and_replaced(storage: &Storage) {
     storage.archive.put_report(newer.clone()).await.unwrap();
     assert_eq!(storage.archive.report(newer.run_id).await.unwrap(), Some(newer));
     assert_eq!(storage.archive.report(build::run_id(2)).await.unwrap(), None);
+}
+
+fn context(n: u64, created: i64) -> CampaignContext {
+    let (run, known) = (build::run_id(n), person(1, n));
+    let column = (build::UNICODE.to_owned(), build::UNICODE.to_owned());
+    CampaignContext {
+        org_id: build::org_id(1),
+        campaign_id: build::campaign(build::org_id(1), n).id,
+        person_id: known.id,
+        run_id: run,
+        number: build::number(1),
+        data: Personal::new(Arc::new(BTreeMap::from([column]))),
+        outcome: Some(Outcome::ALL[0]),
+        created_at: second(created) + TICK,
+        expires_at: None,
+    }
+}
+
+/// Contexts are kept as they were given, replaced by campaign and person, and found by number, the latest first.
+pub async fn contexts_are_kept_replaced_and_found_by_number(storage: &Storage) {
+    let (older, newer) = (context(1, 1), context(2, 2));
+    let elsewhere = CampaignContext { number: build::number(2), ..context(3, 3) };
+    let stranger = CampaignContext { org_id: build::org_id(2), ..context(4, 4) };
+    let all = vec![older.clone(), newer.clone(), elsewhere.clone(), stranger.clone()];
+    storage.archive.put_contexts(all).await.unwrap();
+    storage.archive.put_contexts(Vec::new()).await.unwrap();
+    let found = async |org, number| {
+        storage.archive.contexts(build::org_id(org), build::number(number), second(9)).await.unwrap()
+    };
+    assert_eq!(found(1, 1).await, [newer.clone(), older.clone()]);
+    assert_eq!(found(1, 2).await, [elsewhere]);
+    assert_eq!(found(2, 1).await, [stranger]);
+    assert_eq!(found(2, 2).await, []);
+
+    let again = CampaignContext {
+        outcome: None,
+        number: build::number(5),
+        created_at: second(8),
+        expires_at: Some(second(10)),
+        ..older
+    };
+    storage.archive.put_contexts(vec![again.clone()]).await.unwrap();
+    assert_eq!(found(1, 1).await, [newer]);
+    assert_eq!(found(1, 5).await, [again]);
+}
+
+/// A context that has lapsed is not told any more, and is removed when asked for.
+pub async fn lapsed_contexts_are_left_out_and_purged(storage: &Storage) {
+    let lapses = |n| CampaignContext { expires_at: Some(second(5)), ..context(n, 1) };
+    let forever = context(9, 1);
+    let contexts = [1, 2, 3].map(lapses).into_iter().chain([forever.clone()]).collect();
+    storage.archive.put_contexts(contexts).await.unwrap();
+    let count =
+        async |at| storage.archive.contexts(build::org_id(1), build::number(1), at).await.unwrap().len();
+    assert_eq!(count(second(5) - TICK).await, 4);
+    assert_eq!(count(second(5)).await, 1);
+    assert_eq!(storage.archive.purge_contexts(second(5) - TICK, 10).await.unwrap(), 0);
+    assert_eq!(storage.archive.purge_contexts(second(5), 2).await.unwrap(), 2);
+    assert_eq!(storage.archive.purge_contexts(second(5), 2).await.unwrap(), 1);
+    assert_eq!(storage.archive.purge_contexts(second(1_000_000_000), 2).await.unwrap(), 0);
+    assert_eq!(count(second(1)).await, 1);
 }

@@ -140,6 +140,8 @@ macro_rules! __storage_cases {
                 archived_calls_are_kept_and_replaced,
                 archived_calls_outlive_their_run,
                 report_is_kept_and_replaced,
+                contexts_are_kept_replaced_and_found_by_number,
+                lapsed_contexts_are_left_out_and_purged,
             ],
             concurrency: [
                 concurrent_callers_keep_the_limit_and_share_the_contacts,
