@@ -39,11 +39,18 @@ postgres_launch() {
     rm -f "$data/password"
     mv "$data/new" "$data/$version"
   fi
-  rm -f "$data/$version/postmaster.pid" # ours is gone, or we would not be here
+  postgres_forget_dead "$data/$version/postmaster.pid"
   launch postgres postgres "$user" "$bin/postgres" -D "$data/$version" -p "$(cat "$folder/postgres/port")" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
     -c max_connections=300 -c shared_buffers=256MB -c shared_preload_libraries=pg_stat_statements \
     -c fsync=on -c synchronous_commit=on -c full_page_writes=on -c timezone=UTC -c log_timezone=UTC
+}
+
+# PostgreSQL takes the zombie of a killed server for a living one, and containers often have nobody to reap it.
+postgres_forget_dead() {
+  local pid
+  pid=$(head -n 1 "$1" 2>/dev/null) || return 0
+  began "$pid" >/dev/null || rm -f "$1"
 }
 
 postgres_ready() {

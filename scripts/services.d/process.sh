@@ -33,8 +33,7 @@ as() {
   local user=$1
   shift
   if [ "$(id -u)" = 0 ]; then
-    setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups --inh-caps=-all -- \
-      env HOME=/nonexistent USER="$user" "$@"
+    (cd / && exec setpriv "--reuid=$user" "--regid=$(id -g "$user")" --init-groups --inh-caps=-all -- "$@")
   else
     "$@"
   fi
@@ -49,59 +48,75 @@ launch() {
   fi
   [ ! -e "$service/$process.log" ] || mv -f "$service/$process.log" "$service/$process.log.old"
   # Each of these replaces itself by the next (setsid forks only as a group leader, which a script's job is not), so $!
-  # is the server. It must not inherit the lock.
-  (cd "$service" && exec setsid "${prefix[@]}" "$@" >"$process.log" 2>&1 </dev/null 9>&-) &
+  # is the server.
+  (
+    cd "$service"
+    close_inherited
+    exec setsid "${prefix[@]}" "$@" >"$process.log" 2>&1 </dev/null
+  ) &
   pid=$!
   disown
   echo "$pid $(began "$pid" || echo gone)" >"$service/$process.pid"
 }
 
-# await NAME: until it answers, a minute at most; false, with the end of its logs, when it dies or stays silent.
+# Our lock, and pipes of whoever called us: they would wait for the server to end.
+close_inherited() {
+  local fd
+  for fd in "/proc/$BASHPID/fd/"*; do
+    fd=${fd##*/}
+    if [ "$fd" -gt 2 ]; then
+      exec {fd}>&-
+    fi
+  done
+}
+
+# await NAME: until it answers, two minutes at most; false, with the end of its logs, when it dies or stays silent.
 await() {
-  local deadline=$((SECONDS + 60)) log
+  local deadline=$((SECONDS + 120)) log
   while [ "$SECONDS" -lt "$deadline" ] && running "$1"; do
     if call ready "$1" >/dev/null 2>&1 9>&- && running "$1"; then
       return
     fi
     sleep 0.1
   done
-  for log in "$folder/$1"/*.log; do
+  for log in "$folder/$1"/*.pid; do
+    log=${log%.pid}.log
     printf -- '-- %s\n' "$log" >&2
     tail -n 20 "$log" >&2
   done
   return 1
 }
 
-children() {
-  cat "/proc/$1/task/"*/children 2>/dev/null || true
-}
-
 # end NAME TERM|KILL: stops every process of the service and waits until they are gone.
 end() {
-  local name=$1 signal=$2 file pid since
+  local name=$1 signal=$2 file pid since child children
   for file in "$folder/$name"/*.pid; do
     [ -e "$file" ] || continue
     if alive "$file"; then
       read -r pid since <"$file"
       if [ "$signal" = TERM ]; then
         kill -"$(call stop_signal "$name")" "$pid"
-        gone "$file" 300 || signal=KILL
+        gone "$pid" "$since" 300 || signal=KILL
       fi
       if [ "$signal" = KILL ]; then
         # Children too: those of PostgreSQL would hold its shared memory for a moment longer.
-        # shellcheck disable=SC2046
-        kill -KILL "$pid" $(children "$pid") 2>/dev/null || true
-        gone "$file" 100 || fail "$name (pid $pid) does not die"
+        children=$(cat "/proc/$pid/task/"*/children 2>/dev/null || true)
+        # shellcheck disable=SC2086
+        kill -KILL "$pid" $children 2>/dev/null || true
+        for child in $children; do
+          gone "$child" "$(began "$child" || true)" 100 || true
+        done
+        gone "$pid" "$since" 100 || fail "$name (pid $pid) does not die; look at /proc/$pid/stack"
       fi
     fi
     rm -f "$file"
   done
 }
 
-# gone PIDFILE TENTHS: waits so long for the process to end.
+# gone PID SINCE TENTHS: waits so long for that process to end.
 gone() {
-  local tenths=$2
-  while alive "$1"; do
+  local tenths=$3
+  while [ -n "$2" ] && [ "$(began "$1" || true)" = "$2" ]; do
     [ "$((tenths--))" -gt 0 ] || return 1
     sleep 0.1
   done

@@ -18,6 +18,7 @@ redis_node() {
   shift 2
   user=$(redis_user)
   data=$(data_folder "$name" "$user")
+  rm -f "$data"/*.rdb # left by replication
   launch "$name" "redis-$port" "$user" redis-server --port "$port" --bind 127.0.0.1 --dir "$data" \
     --save '' --appendonly no "$@"
 }
@@ -38,13 +39,13 @@ redis_url() {
 redis_cluster_launch() {
   local first port
   first=$(redis_port redis-cluster)
-  rm -f "$(data_folder redis-cluster "$(redis_user)")"/nodes-*.conf # who is where is agreed anew
+  rm -f "$(data_folder redis-cluster "$(redis_user)")"/nodes-*.conf # who holds what is agreed anew
   for ((port = first; port < first + 3; port++)); do
     redis_node redis-cluster "$port" --cluster-enabled yes --cluster-config-file "nodes-$port.conf" \
-      --cluster-node-timeout 2000 --cluster-require-full-coverage no
+      --cluster-node-timeout 2000
   done
 }
-# Brings the nodes together by the way: the first takes the first third of the slots, and so on.
+# Brings the nodes together on the way: the first takes the first third of the slots, and so on.
 redis_cluster_ready() {
   local first port slot
   first=$(redis_port redis-cluster)
@@ -56,11 +57,12 @@ redis_cluster_ready() {
     if redis_ask "$port" CLUSTER INFO | grep -q '^cluster_slots_assigned:0'; then
       redis_ask "$port" CLUSTER ADDSLOTSRANGE "$slot" "$((port == first + 2 ? 16383 : slot + 5460))"
     fi
-    [ "$port" = "$first" ] || redis_ask "$first" CLUSTER MEET 127.0.0.1 "$port"
+    redis_ask "$first" CLUSTER NODES | grep -q "127.0.0.1:$port@\|:$port@.*myself" ||
+      redis_ask "$first" CLUSTER MEET 127.0.0.1 "$port"
   done
   for ((port = first; port < first + 3; port++)); do
-    redis_ask "$port" CLUSTER INFO | tr -d '\r' | grep -cxE 'cluster_(state:ok|slots_ok:16384|known_nodes:3)' |
-      grep -qx 3 || return 1
+    redis_ask "$port" CLUSTER INFO | grep -q '^cluster_state:ok' || return 1
+    [ "$(redis_ask "$port" CLUSTER NODES | grep -c ' connected [0-9]')" = 3 ] || return 1
   done
 }
 redis_cluster_url() {
@@ -73,8 +75,8 @@ redis_sentinel_launch() {
   local port user data config
   port=$(redis_port redis-sentinel) user=$(redis_user)
   data=$(data_folder redis-sentinel "$user")
-  redis_node redis-sentinel "$((port + 1))" --replica-priority 100
-  redis_node redis-sentinel "$((port + 2))" --replicaof 127.0.0.1 "$((port + 1))" --repl-diskless-sync-delay 0
+  redis_node redis-sentinel "$((port + 1))" --repl-diskless-sync-delay 0
+  redis_node redis-sentinel "$((port + 2))" --repl-diskless-sync-delay 0 --replicaof 127.0.0.1 "$((port + 1))"
   config=$data/sentinel.conf # the sentinel writes into it what it learns
   as "$user" tee "$config" >/dev/null <<CONFIG
 port $port
