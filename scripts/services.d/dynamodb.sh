@@ -31,7 +31,7 @@ dynamodb_install() {
   home=$(dynamodb_home) new=$(dynamodb_home).new
   rm -rf "$new" "$home"
   mkdir -p "$new"
-  if ! npm install --prefix "$new" --silent --no-audit --no-fund --ignore-scripts --no-save --engine-strict=false \
+  if ! npm install --prefix "$new" --loglevel=error --no-audit --no-fund --ignore-scripts --no-save --engine-strict=false \
     "$dynamodb_package" >"$new.log" 2>&1 9>&-; then
     tail -n 20 "$new.log" >&2
     fail "npm could not install $dynamodb_package; its last words are above." "Is the npm registry reachable?"
