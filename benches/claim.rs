@@ -7,7 +7,6 @@
 use chrono::TimeDelta;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rivvi_benches::Scene;
-use rivvi_core::clock::Clock;
 use rivvi_core::domain::Contact;
 use rivvi_core::machine::begin;
 use rivvi_core::policy::{Decision, NumberFacts};

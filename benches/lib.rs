@@ -10,7 +10,7 @@ use rivvi_core::domain::{
     CallId, CallerId, Campaign, CampaignDefinition, Contact, Disposition, E164, IdSource, Organization,
     Personal, ProviderName, Region, RunId,
 };
-use rivvi_core::engine::{NewOrganization, Rivvi};
+use rivvi_core::engine::{EngineConfig, NewOrganization, Rivvi};
 use rivvi_core::import::Sheet;
 use rivvi_core::policy::zone::{ZonePolicy, resolve};
 use rivvi_core::provider::{
@@ -32,6 +32,16 @@ pub const CAMPAIGN: &str = r#"
     [caps]
     lifetime = 5
     per_day = 2
+"#;
+
+/// A campaign that may call at any hour.
+const ALWAYS: &str = r#"
+    name = "Always"
+    channel = "voice"
+    [[windows]]
+    days = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+    from = "00:00"
+    to = "24:00"
 "#;
 
 /// A number of its own for each `index` below ten million.
@@ -92,8 +102,8 @@ pub struct Scene {
     pub rivvi: Rivvi,
     /// Its provider.
     pub provider: Arc<Instant>,
-    /// Its clock: a Monday morning that stands still.
-    pub clock: Arc<VirtualClock>,
+    /// Its clock: a Monday morning that stands still, unless it is in real time.
+    pub clock: Arc<dyn Clock>,
     /// The organization, with 500 concurrent calls.
     pub organization: Organization,
     /// The campaign.
@@ -105,14 +115,38 @@ pub struct Scene {
 impl Scene {
     /// A scene with `contacts` contacts, written to the ledger directly, on `storage`.
     pub async fn open(storage: Storage, contacts: u64) -> Self {
+        Self::open_node(storage, 1, contacts, 500).await
+    }
+
+    /// Like [`open`](Self::open), one of several on the same store, with so many calls at once.
+    pub async fn open_node(storage: Storage, node: u64, contacts: u64, batch: u32) -> Self {
         let clock = Arc::new(VirtualClock::new("2026-03-02T08:00:00Z".parse().unwrap_or_default()));
         let provider = Arc::new(Instant::default());
-        let builder = Rivvi::builder().storage(storage).clock(clock.clone()).ids(IdSource::seeded(1));
-        let rivvi = builder.shared_voice(provider.clone()).build().unwrap();
+        let builder = Rivvi::builder().storage(storage).clock(clock).ids(IdSource::seeded(node));
+        let mut config = EngineConfig::default();
+        config.batch = batch;
+        let rivvi = builder.config(config).shared_voice(provider.clone()).build().unwrap();
+        Self::set(rivvi, provider, CAMPAIGN, contacts, batch).await
+    }
+
+    /// A scene in real time whose calls `provider` places, at any hour. It has one contact, who is due.
+    pub async fn in_real_time(storage: Storage, provider: Arc<dyn VoiceProvider>, limit: u32) -> Self {
+        let rivvi = Rivvi::builder().storage(storage).shared_voice(provider).build().unwrap();
+        Self::set(rivvi, Arc::new(Instant::default()), ALWAYS, 0, limit).await
+    }
+
+    async fn set(
+        rivvi: Rivvi,
+        provider: Arc<Instant>,
+        campaign: &str,
+        contacts: u64,
+        concurrent_calls: u32,
+    ) -> Self {
+        let clock = rivvi.clock().clone();
         let mut organization = rivvi.organizations().create(new_organization()).await.unwrap();
-        organization.limits.concurrent_calls = 500;
+        organization.limits.concurrent_calls = concurrent_calls;
         rivvi.organizations().put(organization.clone()).await.unwrap();
-        let definition = CampaignDefinition::from_toml(CAMPAIGN).unwrap();
+        let definition = CampaignDefinition::from_toml(campaign).unwrap();
         let campaign = rivvi.campaigns().create(organization.id, definition).await.unwrap();
         let sheet = Sheet::from_bytes("one.csv", "name,phone\nDana,+972520000000\n");
         let sheet = sheet.unwrap();

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rivvi_benches::Scene;
-use rivvi_core::clock::Clock;
 use rivvi_core::policy::{NumberFacts, Policy, Question, RunTerms};
 use rivvi_core::storage::Storage;
 use tokio::runtime::Runtime;

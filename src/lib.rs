@@ -7,7 +7,11 @@
 //! | feature | gives |
 //! |---|---|
 //! | `sqlite` (default) | [`stores::SqliteStorage`], everything in one file |
+//! | `postgres` | `stores::PostgresStorage`, one database for any number of nodes |
+//! | `dynamo` | [`stores::DynamoStorage`](https://docs.rs/rivvi-storage-dynamo), everything in DynamoDB, for hosts without servers |
+//! | `redis` | [`redis`], pacing and wake-ups shared by several nodes |
 //! | `sim` (default) | [`providers::SimulatedNetwork`], a phone network that is not there |
+//! | `s3` | `object_store::aws` in [`storage::object_store`], for [`storage::Blobs`] on S3 |
 //! | `testkit` | [`testkit`], conformance suites and doubles for authors of stores and providers |
 //!
 //! ```text
@@ -62,10 +66,12 @@
 //! # fn main() {}
 //! ```
 
-pub use rivvi_core::{clock, domain, engine, import, limit, machine, policy, provider, storage};
+pub use rivvi_core::{clock, domain, engine, flow, import, limit, machine, policy, provider, storage};
 
 #[cfg(feature = "testkit")]
-pub use rivvi_core::{limiter_conformance, storage_conformance, testkit, voice_conformance};
+pub use rivvi_core::{
+    blobs_conformance, limiter_conformance, storage_conformance, testkit, voice_conformance,
+};
 
 pub use rivvi_core::engine::Rivvi;
 
@@ -78,9 +84,19 @@ pub mod providers {
 /// Stores of this repository, one feature each.
 pub mod stores {
     pub use rivvi_core::storage::memory::MemoryStorage;
+    #[cfg(feature = "dynamo")]
+    pub use rivvi_storage_dynamo::{
+        DynamoStorage, Options as DynamoOptions, TableOptions as DynamoTableOptions,
+    };
+    #[cfg(feature = "postgres")]
+    pub use rivvi_storage_postgres::{PostgresOptions, PostgresStorage, PostgresWakeups};
     #[cfg(feature = "sqlite")]
     pub use rivvi_storage_sqlite::SqliteStorage;
 }
+
+/// What several nodes share through Redis.
+#[cfg(feature = "redis")]
+pub use rivvi_storage_redis as redis;
 
 /// The example of the README, compiled.
 #[cfg(all(doctest, feature = "sqlite", feature = "sim"))]

@@ -45,7 +45,13 @@ fn the_core_knows_no_vendor_and_no_database() {
 
 #[test]
 fn providers_and_stores_depend_on_the_core_alone() {
-    for package in ["rivvi-provider-sim", "rivvi-storage-sqlite"] {
+    for package in [
+        "rivvi-provider-sim",
+        "rivvi-storage-dynamo",
+        "rivvi-storage-postgres",
+        "rivvi-storage-redis",
+        "rivvi-storage-sqlite",
+    ] {
         let own = dependencies(package).into_iter().filter(|name| name.starts_with("rivvi"));
         let others: Vec<String> = own.filter(|name| name != "rivvi-core").collect();
         assert!(others.is_empty(), "{package} depends on {others:?}");

@@ -82,7 +82,7 @@ fn round(folder: &Path, round: u64, suppressed: &[String], dice: &mut Dice) -> u
 }
 
 fn command(folder: &Path, db: &Path, log: &Path, seed: u64) -> Command {
-    let mut command = support::quickstart();
+    let mut command = support::example("quickstart");
     command
         .current_dir(folder)
         .args(["--json", "--contacts", "people.csv", "--campaign", "campaign.toml"])

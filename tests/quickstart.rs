@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
-use support::{quickstart, sheet, stderr};
+use support::{example, sheet, stderr};
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    quickstart().current_dir(folder).args(arguments).output().unwrap()
+    example("quickstart").current_dir(folder).args(arguments).output().unwrap()
 }
 
 fn folder() -> tempfile::TempDir {
@@ -44,6 +44,19 @@ fn the_same_seed_gives_the_same_result_and_another_seed_another() {
     };
     assert_eq!(result("7"), result("7"));
     assert_ne!(result("7"), result("8"));
+}
+
+#[test]
+fn with_a_folder_for_files_the_result_is_the_same() {
+    let folder = folder();
+    let result = |arguments: &[&str]| -> Value {
+        let arguments = [&["--json", "--contacts", "people.csv"], arguments].concat();
+        serde_json::from_slice(&run(folder.path(), &arguments).stdout).unwrap()
+    };
+    assert_eq!(result(&["--blobs", "files"])["dispositions"], result(&[])["dispositions"]);
+    for kept in ["raw-uploads", "processed-data", "call-logs"] {
+        assert!(folder.path().join("files").join(kept).is_dir(), "{kept}");
+    }
 }
 
 #[test]
@@ -106,7 +119,7 @@ fn interrupted_it_says_how_to_go_on_and_goes_on() {
     let folder = folder();
     std::fs::write(folder.path().join("many.csv"), sheet(1_500)).unwrap();
     let arguments = ["--json", "--contacts", "many.csv", "--db", "run.db", "--network-log", "legs.jsonl"];
-    let child = quickstart()
+    let child = example("quickstart")
         .current_dir(folder.path())
         .args(arguments)
         .stdout(std::process::Stdio::piped())

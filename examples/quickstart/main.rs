@@ -6,32 +6,27 @@
 //! ```
 
 mod options;
-mod outcome;
-mod progress;
+mod report;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod simulation;
 
 use std::process::ExitCode;
 
-use options::{Job, Options};
-use outcome::Failure;
+use options::Options;
+use shared::outcome::{self, Failure};
+use shared::stop;
 
 fn main() -> ExitCode {
     let options = <Options as clap::Parser>::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure::Broken(format!("the runtime cannot start: {error}"))),
-    };
-    match runtime.block_on(run(&options)) {
-        Ok(code) => code,
-        Err(failure) => fail(&failure),
-    }
+    shared::launch(run(&options))
 }
 
 async fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let job = Job::read(options)?;
+    let (job, explain) = options.read()?;
     let world = tokio::select! {
-        world = simulation::World::open(options, job) => world?,
-        () = simulation::interrupted() => {
+        world = simulation::World::open(options, job, explain) => world?,
+        () = stop::asked() => {
             eprintln!("{}", simulation::how_to_go_on(options));
             if options.json {
                 println!("{}", outcome::nothing_yet());
@@ -41,9 +36,4 @@ async fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let finished = world.run(options).await?;
     world.tell(options, finished).await
-}
-
-fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("error: {failure}");
-    failure.exit_code()
 }

@@ -4,20 +4,26 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use rivvi::Rivvi;
 use rivvi::clock::{Clock, ScaledClock, SystemClock, VirtualClock};
-use rivvi::domain::{CallerId, Campaign, E164, OrgId, Organization, RunId, RunState, SuppressionSource};
-use rivvi::engine::{EngineConfig, ImportedRun, NewOrganization, RunImportError};
+use rivvi::domain::{
+    CallerId, Campaign, E164, OrgId, Organization, Region, RunId, RunState, SuppressionSource,
+};
+use rivvi::engine::{EngineConfig, ImportedRun, NewOrganization};
 use rivvi::import::ImportReport;
 use rivvi::providers::{Behaviour, Leg, SimulatedNetwork};
-use rivvi::storage::StorageErrorKind;
+use rivvi::storage::{Blobs, Storage, StorageErrorKind};
 use rivvi::stores::SqliteStorage;
 use tempfile::TempDir;
 
-use crate::options::{Job, Options};
-use crate::outcome::{self, Failure};
-use crate::progress::Display;
+use crate::options::Options;
+use crate::report;
+use crate::shared::follow::{Finished, follow};
+use crate::shared::job::Job;
+use crate::shared::outcome::{self, Failure};
+use crate::shared::progress::Display;
+use crate::shared::stop;
 
 /// A run in progress and everything around it.
 #[derive(Debug)]
@@ -33,16 +39,9 @@ pub(crate) struct World {
     _folder: Option<TempDir>,
 }
 
-/// Whether the run came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finished {
-    Done,
-    Interrupted,
-}
-
 impl World {
     /// Opens or resumes: store, network, engine, organization, campaign, run.
-    pub(crate) async fn open(options: &Options, job: Job) -> Result<Self, Failure> {
+    pub(crate) async fn open(options: &Options, job: Job, explain: Option<E164>) -> Result<Self, Failure> {
         let machine = SystemClock::new();
         let (path, folder) = match &options.db {
             Some(path) => (path.clone(), None),
@@ -52,8 +51,13 @@ impl World {
                 (folder.path().join("quickstart.db"), Some(folder))
             }
         };
-        let storage: rivvi::storage::Storage =
+        let mut storage: Storage =
             SqliteStorage::open(&path).await.map_err(|error| Failure::Input(error.to_string()))?.into();
+
+        if let Some(folder) = &options.blobs {
+            storage.blobs =
+                Some(Blobs::in_folder(folder).map_err(|error| Failure::Input(error.to_string()))?);
+        }
 
         // An interrupted run goes on where its time had come to.
         let mut start = options.start;
@@ -86,15 +90,11 @@ impl World {
             Rivvi::builder().storage(storage).voice(network.clone()).clock(clock).config(config).build();
         let rivvi = rivvi.map_err(|error| Failure::Broken(error.to_string()))?;
 
-        let organization = organization(&rivvi, options, &job).await?;
+        let organization = organization(&rivvi, options, job.region).await?;
         let list = rivvi.suppression_list();
         list.add(organization.id, job.suppress, SuppressionSource::Import, "suppression file", None).await?;
         let campaign = campaign(&rivvi, organization.id, job.campaign).await?;
-        let ImportedRun { id, report, .. } =
-            rivvi.runs().import(campaign.id, job.sheet).await.map_err(|error| match error {
-                RunImportError::Storage(error) => Failure::from(error),
-                error => Failure::Input(error.to_string()),
-            })?;
+        let ImportedRun { id, report, .. } = rivvi.runs().import(campaign.id, job.sheet).await?;
         eprintln!("{report}");
         Ok(Self {
             rivvi,
@@ -102,7 +102,7 @@ impl World {
             virtual_clock,
             run_id: id,
             import: report,
-            explain: job.explain,
+            explain,
             machine,
             _folder: folder,
         })
@@ -119,7 +119,7 @@ impl World {
             }
             _ => {}
         }
-        let interrupt = interrupted();
+        let interrupt = stop::asked();
         tokio::pin!(interrupt);
         let finished = match &self.virtual_clock {
             Some(clock) => {
@@ -128,7 +128,11 @@ impl World {
                     () = &mut interrupt => Finished::Interrupted,
                 }
             }
-            None => self.in_time(options, interrupt).await?,
+            None => {
+                let pause = Duration::from_secs_f64(0.2 * options.speed.max(1.0));
+                follow(&self.rivvi, &self.network, self.run_id, self.import.imported, pause, interrupt)
+                    .await?
+            }
         };
         Ok(finished)
     }
@@ -163,47 +167,16 @@ impl World {
         }
     }
 
-    /// Lets the engine run by itself.
-    async fn in_time(
-        &self,
-        options: &Options,
-        mut interrupt: std::pin::Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Finished, Failure> {
-        let engine = self.rivvi.spawn();
-        let delivering = tokio::spawn({
-            let (network, rivvi) = (self.network.clone(), self.rivvi.clone());
-            async move { network.deliver_to(rivvi).await }
-        });
-        let mut display = Display::new(self.import.imported);
-        let pause = Duration::from_secs_f64(0.2 * options.speed.max(1.0));
-        let finished = loop {
-            let progress = self.rivvi.runs().progress(self.run_id).await?;
-            if display.is_due() || progress.state.is_final() {
-                display.show(&progress, self.rivvi.clock().now());
-            }
-            if progress.state.is_final() {
-                break Finished::Done;
-            }
-            let now: DateTime<Utc> = self.rivvi.clock().now();
-            tokio::select! {
-                () = self.rivvi.clock().sleep_until(now + pause) => {}
-                () = interrupt.as_mut() => break Finished::Interrupted,
-            }
-        };
-        display.end();
-        engine.shutdown().await;
-        delivering.abort();
-        Ok(finished)
-    }
-
     /// Tells what came of it.
     pub(crate) async fn tell(&self, options: &Options, finished: Finished) -> Result<ExitCode, Failure> {
         let progress = self.rivvi.runs().progress(self.run_id).await?;
         let run = self.rivvi.runs().find(self.run_id).await?;
         let run = run.ok_or_else(|| Failure::Broken("the run is gone".into()))?;
         let wall = self.machine.monotonic();
-        let report = outcome::write_report(&self.rivvi, &run, &options.report).await;
-        eprint!("{}", outcome::as_text(&run, &self.import, &progress, wall));
+        let report = report::write(&self.rivvi, &run, &options.report).await;
+        eprint!("{}", outcome::as_text(&run, &self.import, &progress));
+        let took = humantime::format_duration(Duration::from_secs(progress.elapsed.as_secs()));
+        eprintln!("\n  {took} of virtual time in {:.1} s", wall.as_secs_f64());
         match report {
             Ok(()) => eprintln!("  each contact's outcome is in {}", options.report.display()),
             Err(failure) => eprintln!("warning: the report could not be written: {failure}"),
@@ -252,7 +225,7 @@ pub(crate) fn how_to_go_on(options: &Options) -> String {
 }
 
 /// The organization of the database, with the limits of the options.
-async fn organization(rivvi: &Rivvi, options: &Options, job: &Job) -> Result<Organization, Failure> {
+async fn organization(rivvi: &Rivvi, options: &Options, region: Region) -> Result<Organization, Failure> {
     let known = rivvi.organizations().list(None, 1).await?.pop();
     let mut organization = match known {
         Some(organization) => organization,
@@ -263,14 +236,13 @@ async fn organization(rivvi: &Rivvi, options: &Options, job: &Job) -> Result<Org
                 name: "North Clinic".into(),
                 caller_id: CallerId(caller_id),
                 time_zone: chrono_tz::Asia::Jerusalem,
-                region: job.region,
+                region,
             };
             rivvi.organizations().create(new).await?
         }
     };
-    organization.region = job.region;
-    organization.limits.concurrent_calls = options.concurrency;
-    organization.limits.calls_per_second = options.cps;
+    organization.region = region;
+    options.job.limit(&mut organization.limits);
     rivvi.organizations().put(organization.clone()).await?;
     Ok(organization)
 }
@@ -286,28 +258,4 @@ async fn campaign(
         Some(campaign) => Ok(campaign),
         None => Ok(rivvi.campaigns().create(org_id, definition).await?),
     }
-}
-
-/// Returns when the user asks to stop; a second time ends the program at once.
-pub(crate) async fn interrupted() {
-    signalled().await;
-    tokio::spawn(async {
-        signalled().await;
-        std::process::exit(130);
-    });
-}
-
-async fn signalled() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }

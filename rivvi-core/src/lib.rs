@@ -8,6 +8,7 @@
 //!
 //! - [`domain`]: the words. Plain data.
 //! - [`policy`] and [`machine`]: the decisions. Pure functions; time is an argument.
+//! - [`flow`]: conversations as data, interpreted by a pure function.
 //! - [`import`]: contact sheets.
 //! - [`storage`], [`provider`], [`limit`], [`clock`]: the traits through which the engine touches the world.
 //! - [`engine`]: the shell that connects them, with [`Rivvi`](engine::Rivvi) at its front.
@@ -17,6 +18,7 @@
 pub mod clock;
 pub mod domain;
 pub mod engine;
+pub mod flow;
 pub mod import;
 pub mod limit;
 pub mod machine;

@@ -1,14 +1,21 @@
-//! The quick start as a process.
+//! Examples as processes.
+
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The program, as `cargo test` built it.
-pub(crate) fn quickstart() -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let built: PathBuf = tests.parent().and_then(Path::parent).unwrap().join("examples/quickstart");
+/// An example, as `cargo test` built it.
+pub(crate) fn example(name: &str) -> Command {
+    let built = target().join("examples").join(name);
     assert!(built.exists(), "{} is missing: run all targets, or `cargo build --examples`", built.display());
     Command::new(built)
+}
+
+/// The folder of this build profile.
+pub(crate) fn target() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().and_then(Path::parent).unwrap().to_owned()
 }
 
 /// A sheet of `rows` people in Israel, each with a number of their own.

@@ -1,6 +1,7 @@
 //! What to do and how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::Error as _;
@@ -10,6 +11,7 @@ use super::ids::{CampaignId, OrgId};
 use super::organization::CallsPerSecond;
 use super::phone::Region;
 use super::span::Span;
+use crate::flow::{Flow, FlowError, FlowTerms};
 use crate::import::{DateOrder, Dedupe, ImportRules};
 use crate::policy::caps::Caps;
 use crate::policy::hours::{CallingHours, CallingWindow, DateRange};
@@ -64,6 +66,9 @@ pub struct CampaignDefinition {
     /// The provider's agent that talks.
     #[serde(default)]
     pub agent_id: Option<String>,
+    /// The conversation, if a flow leads it instead of an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Arc<Flow>>,
     /// Fields and columns that a row must fill to be imported.
     #[serde(default)]
     pub required_fields: Vec<String>,
@@ -171,7 +176,36 @@ impl CampaignDefinition {
         if self.limits.concurrent_calls == Some(0) {
             return wrong("limits.concurrent_calls", "expected at least 1");
         }
+        if self.flow.is_some() && self.agent_id.is_some() {
+            return wrong("flow", "expected either `agent_id` or `flow`, not both");
+        }
+        if let Err(error) = self.check_flow(None) {
+            return wrong("flow", &error.to_string());
+        }
         Ok(self)
+    }
+
+    /// The same campaign, whose conversation a flow leads.
+    #[must_use]
+    pub fn with_flow(self, flow: impl Into<Arc<Flow>>) -> Self {
+        Self { agent_id: None, flow: Some(flow.into()), ..self }
+    }
+
+    /// Checks the flow, if there is one, against the rest of the campaign: it may name the campaign's variables, the
+    /// fields and columns that every row must fill, and what is known of persons; its times must fit in a call. If
+    /// `actions` are given, it may ask for no others.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the flow.
+    pub fn check_flow(&self, actions: Option<BTreeSet<String>>) -> Result<(), FlowError> {
+        let Some(flow) = &self.flow else { return Ok(()) };
+        let columns = self.import.columns.keys();
+        let variables = self.variables.keys().chain(&self.required_fields).chain(columns).cloned();
+        let mut terms = FlowTerms::default()
+            .with_variables(variables)
+            .with_max_duration(self.call.max_duration.duration());
+        terms.actions = actions;
+        flow.validate(&terms)
     }
 
     /// When calls may start, in the contact's own zone.

@@ -80,6 +80,38 @@ impl ContactId {
         bytes[11..].copy_from_slice(&row.to_be_bytes()[3..]);
         Self(Uuid::from_bytes(bytes))
     }
+
+    /// Whether it is the id of some row of `run`.
+    pub fn is_of(&self, run: RunId) -> bool {
+        let mut first_row = *self.0.as_bytes();
+        first_row[11..].fill(0);
+        Self(Uuid::from_bytes(first_row)) == Self::of_row(run, 0)
+    }
+
+    /// The row that the contact was, of an id made by [`ContactId::of_row`].
+    pub fn row(&self) -> u64 {
+        self.0.as_bytes()[11..].iter().fold(0, |row, byte| row << 8 | u64::from(*byte))
+    }
+
+    /// The [stem](RunId::stem) of the contact's run, of an id made by [`ContactId::of_row`].
+    pub fn run_stem(&self) -> [u8; 11] {
+        stem(self.0)
+    }
+}
+
+impl RunId {
+    /// The part of the id that those of its contacts share, so that a contact's id tells its run.
+    pub fn stem(&self) -> [u8; 11] {
+        stem(self.0)
+    }
+}
+
+/// What run and contacts have in common: all but the version and the last five bytes.
+fn stem(id: Uuid) -> [u8; 11] {
+    let mut stem = [0; 11];
+    stem.copy_from_slice(&id.as_bytes()[..11]);
+    stem[6] &= 0x0f;
+    stem
 }
 
 /// Where new ids (UUID version 7, RFC 9562) come from: the time given by the caller and a random source that can be
@@ -121,6 +153,21 @@ mod tests {
         assert!(ContactId::of_row(run, 2) < ContactId::of_row(run, 10));
         assert_eq!(ContactId::of_row(run, 7), ContactId::of_row(run, 7));
         assert_ne!(ContactId::of_row(run, 7), ContactId::of_row(other, 7));
+        assert!(ContactId::of_row(run, 7).is_of(run) && !ContactId::of_row(other, 7).is_of(run));
+    }
+
+    #[test]
+    fn a_contact_id_tells_its_run_and_row() {
+        let ids = IdSource::seeded(1);
+        let (run, other) = (
+            RunId::from_uuid(ids.next(DateTime::UNIX_EPOCH)),
+            RunId::from_uuid(ids.next(DateTime::UNIX_EPOCH)),
+        );
+        for row in [1, 255, 256, 5_000_000] {
+            let contact = ContactId::of_row(run, row);
+            assert_eq!((contact.row(), contact.run_stem()), (row, run.stem()));
+            assert_ne!(contact.run_stem(), other.stem());
+        }
     }
 
     #[test]

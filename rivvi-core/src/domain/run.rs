@@ -49,6 +49,13 @@ pub struct Run {
     pub finished_at: Option<DateTime<Utc>>,
     /// What the import found.
     pub report: Option<Arc<ImportReport>>,
+    /// Where the sheet lies in the blob store, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_file: Option<String>,
+    /// Where the contacts lie in the blob store, from which the start takes them into the ledger. `None` if the import
+    /// put them into the ledger, and once the file was removed after the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processed_file: Option<String>,
     /// Journal entries written for the run; the next entry gets this number plus one.
     pub sequence: u64,
 }
@@ -79,8 +86,17 @@ impl Run {
             completing_since: None,
             finished_at: None,
             report: None,
+            raw_file: None,
+            processed_file: None,
             sequence: 0,
         }
+    }
+
+    /// The report of the import, if the contacts it counted wait in the blob store: the run was never started, and is
+    /// not over.
+    pub fn waits_in_blobs(&self) -> Option<&ImportReport> {
+        let waits = self.processed_file.is_some() && self.started_at.is_none() && !self.state.is_final();
+        self.report.as_deref().filter(|_| waits)
     }
 }
 

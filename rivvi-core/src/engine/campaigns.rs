@@ -14,12 +14,15 @@ impl Campaigns<'_> {
     /// Adds a campaign of an organization, at version 1.
     ///
     /// # Errors
-    /// [`NotFound`](StorageErrorKind::NotFound) if there is no such organization.
+    /// [`NotFound`](StorageErrorKind::NotFound) if there is no such organization,
+    /// [`Refused`](StorageErrorKind::Refused) with every problem of the flow if it makes no sense together with the
+    /// campaign and the actions registered with this engine.
     pub async fn create(
         &self,
         org_id: OrgId,
         definition: CampaignDefinition,
     ) -> Result<Campaign, StorageError> {
+        self.check_flow("create_campaign", &definition)?;
         if self.inner.storage.catalog.organization(org_id).await?.is_none() {
             let context = format!("no organization {org_id}");
             return Err(StorageError::new(StorageErrorKind::NotFound, "create_campaign", context));
@@ -34,12 +37,14 @@ impl Campaigns<'_> {
     /// they were created with.
     ///
     /// # Errors
-    /// [`NotFound`](StorageErrorKind::NotFound) if there is no such campaign.
+    /// [`NotFound`](StorageErrorKind::NotFound) if there is no such campaign, [`Refused`](StorageErrorKind::Refused) as
+    /// for [`create`](Self::create).
     pub async fn revise(
         &self,
         id: CampaignId,
         definition: CampaignDefinition,
     ) -> Result<Campaign, StorageError> {
+        self.check_flow("revise_campaign", &definition)?;
         let latest = self.find(id).await?.ok_or_else(|| {
             StorageError::new(StorageErrorKind::NotFound, "revise_campaign", format!("no campaign {id}"))
         })?;
@@ -49,6 +54,17 @@ impl Campaigns<'_> {
         let campaign = Campaign { version: latest.version + 1, definition, ..latest };
         self.inner.storage.catalog.add_campaign(campaign.clone()).await?;
         Ok(campaign)
+    }
+
+    fn check_flow(
+        &self,
+        operation: &'static str,
+        definition: &CampaignDefinition,
+    ) -> Result<(), StorageError> {
+        let registered = self.inner.actions.keys().cloned().collect();
+        definition.check_flow(Some(registered)).map_err(|error| {
+            StorageError::new(StorageErrorKind::Refused, operation, format!("flow: {error}"))
+        })
     }
 
     /// The latest version of a campaign, or `None`.

@@ -3,13 +3,19 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use futures::future::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
 use crate::domain::{Contact, ContactId, ContactState, Ending, Person, PersonId, Run, RunState};
-use crate::storage::{ArchivedCall, CampaignContext, ContactQuery, Report, StorageError};
+use crate::storage::{
+    ArchivedCall, Blobs, CampaignContext, ContactQuery, Report, StorageError, StorageErrorKind, blobs,
+};
 
 /// Contacts archived in one step.
 const BATCH: usize = 1_000;
+/// Call logs written at once.
+const PUTS_AT_ONCE: usize = 16;
 
 impl Inner {
     /// Copies people, calls and the report of a run to the archive. May be repeated.
@@ -47,10 +53,21 @@ impl Inner {
             let calls = self.storage.ledger.calls_of(&ids).await?;
             let archived = calls.into_iter().filter_map(|call| {
                 let person_id = *person_of.get(&call.contact_id)?;
-                Some(ArchivedCall { call, person_id })
+                let call_log = self.storage.blobs.is_some();
+                let call_log = call_log.then(|| blobs::formatted_call(call.org_id, call.run_id, call.id));
+                Some(ArchivedCall { call, person_id, call_log })
             });
-            self.storage.archive.add_calls(archived.collect()).await?;
+            let archived: Vec<ArchivedCall> = archived.collect();
+            self.put_call_logs(&archived).await?;
+            self.storage.archive.add_calls(archived).await?;
         }
+    }
+
+    /// Writes calls to the blob store, if there is one.
+    async fn put_call_logs(&self, calls: &[ArchivedCall]) -> Result<(), StorageError> {
+        let Some(blobs) = &self.storage.blobs else { return Ok(()) };
+        let puts: Vec<_> = calls.iter().map(|call| put_call_log(blobs, call).boxed()).collect();
+        stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect().await
     }
 
     /// What the run leaves for the day that the person calls back.
@@ -95,4 +112,13 @@ impl Inner {
         };
         self.storage.archive.put_report(report).await
     }
+}
+
+async fn put_call_log(blobs: &Blobs, call: &ArchivedCall) -> Result<(), StorageError> {
+    let Some(path) = call.call_log.as_deref() else { return Ok(()) };
+    let text = serde_json::to_vec(call).map_err(|error| {
+        let context = format!("{path} cannot be written as JSON");
+        StorageError::new(StorageErrorKind::Corrupt, "archive", context).with_source(error)
+    })?;
+    blobs.put("archive", path, text).await
 }

@@ -288,6 +288,7 @@ fn place_request(call: &Call, contact: &Contact, terms: &RunTerms, now: DateTime
         to: call.number,
         from: call.caller_id,
         agent_id: definition.agent_id.clone(),
+        flow: definition.flow.clone(),
         person: contact.person.clone(),
         variables: Personal::new(variables),
         ring_timeout: definition.call.ring_timeout.duration().min(left),

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::{Inner, Rivvi};
-use crate::domain::{Aggregate, Call, Contact, ContactId, ContactState, E164, Event, JournalEntry, RunId};
+use crate::domain::{
+    Aggregate, Call, Contact, ContactId, ContactState, E164, Event, JournalEntry, Run, RunId,
+};
 use crate::policy::{Decision, Explanation, Question};
 use crate::storage::{ContactQuery, StorageError, StorageErrorKind};
 
@@ -17,7 +19,7 @@ pub struct ContactExplanation {
     pub contact: Contact,
     /// Its calls, oldest first.
     pub calls: Vec<Call>,
-    /// Everything that happened to it.
+    /// Everything that happened to it; nothing while it waits in the blob store for the start of its run.
     pub journal: Vec<JournalEntry>,
     /// What each rule says at this instant; `None` once the contact is settled or while a call is live.
     pub now: Option<Explanation>,
@@ -49,6 +51,11 @@ impl Rivvi {
         for contact in self.inner.storage.ledger.contacts(query).await? {
             explanations.push(self.inner.explain(contact.id).await?);
         }
+        if explanations.is_empty() {
+            for (contact, run) in self.inner.number_in_blobs(run_id, number, "explain").await? {
+                explanations.push(self.inner.explain_unloaded(contact, run).await?);
+            }
+        }
         Ok(explanations)
     }
 }
@@ -56,9 +63,13 @@ impl Rivvi {
 impl Inner {
     async fn explain(&self, id: ContactId) -> Result<ContactExplanation, StorageError> {
         let ledger = &self.storage.ledger;
-        let contact = ledger.contact(id).await?.ok_or_else(|| {
-            StorageError::new(StorageErrorKind::NotFound, "explain", format!("no contact {id}"))
-        })?;
+        let Some(contact) = ledger.contact(id).await? else {
+            let waiting = self.contact_in_blobs(id, "explain").await?;
+            let (contact, run) = waiting.ok_or_else(|| {
+                StorageError::new(StorageErrorKind::NotFound, "explain", format!("no contact {id}"))
+            })?;
+            return self.explain_unloaded(contact, run).await;
+        };
         let mut journal = Vec::new();
         loop {
             let page = ledger.journal(Aggregate::Contact(id), journal.len() as u64, BATCH).await?;
@@ -67,18 +78,25 @@ impl Inner {
             }
             journal.extend(page);
         }
-        let mut now = None;
-        if let ContactState::Waiting { .. } = contact.status.state
-            && let Some(run) = ledger.run(contact.run_id).await?
-            && let Some(terms) = self.terms_of(run).await?
-        {
-            let at = self.clock.now();
-            let number = ledger.number_facts(contact.org_id, contact.number, at).await?;
-            let question =
-                Question { now: at, asked_at: at, terms: &terms, contact: &contact, number: &number };
-            now = Some(self.policy.explain(&question));
-        }
+        let now = match (contact.status.state, ledger.run(contact.run_id).await?) {
+            (ContactState::Waiting { .. }, Some(run)) => self.rules_now(&contact, run).await?,
+            _ => None,
+        };
         Ok(ContactExplanation { calls: ledger.calls_of(&[id]).await?, contact, journal, now })
+    }
+
+    /// A contact that waits in the blob store for the start of its run: nothing happened to it yet.
+    async fn explain_unloaded(&self, contact: Contact, run: Run) -> Result<ContactExplanation, StorageError> {
+        let now = self.rules_now(&contact, run).await?;
+        Ok(ContactExplanation { contact, calls: Vec::new(), journal: Vec::new(), now })
+    }
+
+    async fn rules_now(&self, contact: &Contact, run: Run) -> Result<Option<Explanation>, StorageError> {
+        let Some(terms) = self.terms_of(run).await? else { return Ok(None) };
+        let now = self.clock.now();
+        let number = self.storage.ledger.number_facts(contact.org_id, contact.number, now).await?;
+        let question = Question { now, asked_at: now, terms: &terms, contact, number: &number };
+        Ok(Some(self.policy.explain(&question)))
     }
 }
 

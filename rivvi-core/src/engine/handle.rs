@@ -113,6 +113,7 @@ async fn upkeep_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
             }
         };
         pause = Pause::default();
+        inner.write_copies_soon();
         inner.dispatch_wake.notify_one();
         let now = inner.clock.now();
         let at = next.unwrap_or(now + inner.config.idle_max).min(now + inner.config.idle_max);
@@ -126,6 +127,7 @@ async fn upkeep_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
         tokio::pin!(wake);
         until_stopped(select(sleep, wake), &mut stopped).await;
     }
+    inner.within(inner.write_copies()).await;
 }
 
 /// Looks for work when another node says that there is some.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::Inner;
 use crate::domain::{Call, Contact, ItemId, RunId};
 use crate::machine::{CallInput, SettleTerms, settle};
-use crate::provider::{CallUpdate, UpdateSink, VoiceCapabilities, WebhookError, WebhookRequest};
+use crate::provider::{CallRef, CallUpdate, UpdateSink, VoiceCapabilities, WebhookError, WebhookRequest};
 use crate::storage::{Applied, ApplyCalls, Change, StorageError, StorageErrorKind};
 
 /// A queue in front of the ledger. Whoever comes while a batch is being written waits in the queue; the first of
@@ -161,8 +161,13 @@ impl Inner {
         let provider = self.voice.iter().find(|known| known.name().as_str() == provider);
         let provider = provider.ok_or(WebhookError::UnknownProvider)?;
         let updates = provider.decode_webhook(request, self.clock.now())?;
-        let inputs = updates.into_iter().map(CallInput::from).collect();
-        self.submit(inputs).await.map_err(WebhookError::NotStored)?;
+        let inputs: Vec<CallInput> = updates.into_iter().map(CallInput::from).collect();
+        let calls: Option<Vec<CallRef>> =
+            self.storage.blobs.as_ref().map(|_| inputs.iter().map(|input| input.call.clone()).collect());
+        let applied = self.submit(inputs).await.map_err(WebhookError::NotStored)?;
+        if let Some(calls) = calls {
+            self.keep_webhook(provider.name(), request, &calls, &applied);
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@
 //! | intake | applies what is told about calls, in batches |
 //! | reconciler | looks after calls without news |
 //! | scheduler | starts, ends and finishes runs |
+//! | loader | takes contacts from the blob store into the ledger |
 //! | completer | archives finished runs |
 //! | publisher | carries out actions, feeds event sinks, matches early webhooks |
 
@@ -24,7 +25,9 @@ mod handle;
 mod hooks;
 mod importer;
 mod intake;
+mod loader;
 mod organizations;
+mod processed;
 mod progress;
 mod publisher;
 mod reconciler;
@@ -33,6 +36,7 @@ mod scheduler;
 mod suppression_list;
 mod terms;
 mod tick;
+mod webhook_copies;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -43,7 +47,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::domain::{CallId, IdSource, ItemId, NodeId, ProviderName};
+use crate::domain::{CallId, IdSource, ItemId, NodeId, ProviderName, RunId};
 use crate::import::ContactTransformer;
 use crate::policy::Policy;
 use crate::provider::{VoiceProvider, WebhookError, WebhookRequest};
@@ -61,6 +65,7 @@ pub use progress::{Progress, Watch};
 pub use runs::Runs;
 pub use suppression_list::{Suppressed, SuppressionList};
 pub use tick::Tick;
+pub use webhook_copies::WebhookCopies;
 
 /// An engine: the front through which a host works with Rivvi. Clones share the same engine.
 ///
@@ -96,6 +101,9 @@ struct Inner {
     terms: terms::TermsCache,
     /// Calls this node ended lately.
     hung_up: Mutex<HashMap<CallId, DateTime<Utc>>>,
+    /// How many contacts runs had that another node seems to load, and since when.
+    loading: Mutex<HashMap<RunId, (u64, DateTime<Utc>)>>,
+    webhook_copies: webhook_copies::Queue,
     /// When this node looked last for live data to remove.
     purged_at: Mutex<Option<DateTime<Utc>>>,
     dispatch_turn: AtomicU64,
@@ -142,12 +150,18 @@ impl Rivvi {
     /// Takes a webhook of a provider: verifies it, stores it, applies it. When this returns `Ok`, acknowledge it;
     /// after an error answer with [`WebhookError::status`].
     ///
-    /// Webhooks that arrive at the same time are written together.
+    /// Webhooks that arrive at the same time are written together. If there is a blob store, a copy of the webhook as it
+    /// came is kept there a moment later, see [`webhook_copies`](Self::webhook_copies).
     ///
     /// # Errors
     /// See [`WebhookError`].
     pub async fn receive(&self, provider: &str, request: &WebhookRequest) -> Result<(), WebhookError> {
         self.inner.receive(provider, request).await
+    }
+
+    /// What became of the copies of webhooks that this engine keeps in the blob store.
+    pub fn webhook_copies(&self) -> WebhookCopies {
+        self.inner.webhook_copies.counts()
     }
 
     /// Actions that kept failing and webhooks whose call never became known, in the order of their ids, the first
@@ -207,16 +221,18 @@ impl Inner {
 
     /// Tells other nodes soon. What happens until then is told with it.
     fn wake_others(&self) {
-        let (Ok(runtime), Some(inner)) = (tokio::runtime::Handle::try_current(), self.this.upgrade()) else {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.telling.swap(true, Ordering::AcqRel) {
             return;
-        };
-        if !self.telling.swap(true, Ordering::AcqRel) {
-            runtime.spawn(async move {
-                inner.clock.sleep_until(inner.clock.now() + TELLING).await;
+        }
+        let (clock, this) = (self.clock.clone(), self.this.clone());
+        runtime.spawn(async move {
+            clock.sleep_until(clock.now() + TELLING).await;
+            if let Some(inner) = this.upgrade() {
                 inner.telling.store(false, Ordering::Release);
                 inner.storage.wakeups.wake().await;
-            });
-        }
+            }
+        });
     }
 }
 

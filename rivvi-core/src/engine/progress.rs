@@ -132,7 +132,11 @@ impl Watch {
 impl Inner {
     pub(super) async fn progress_of(&self, run_id: RunId) -> Result<Progress, StorageError> {
         let run = self.run_or_error(run_id, "progress").await?;
-        let tally = self.storage.ledger.tally(run_id).await?;
+        let mut tally = self.storage.ledger.tally(run_id).await?;
+        if let Some(report) = run.waits_in_blobs() {
+            // Contacts that are not in the ledger yet wait all the same.
+            tally.waiting += report.imported.saturating_sub(tally.contacts());
+        }
         let end = run.finished_at.unwrap_or_else(|| self.clock.now());
         let elapsed = run.started_at.and_then(|start| (end - start).to_std().ok()).unwrap_or_default();
         Ok(Progress { run_id, state: run.state, tally, elapsed })

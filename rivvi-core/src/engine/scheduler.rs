@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Inner;
-use crate::domain::{AtEnd, CallId, Ending, Run, RunId, RunState};
+use crate::domain::{AtEnd, CallId, Ending, Run, RunId, RunState, RunTally};
 use crate::machine::{RunInput, step_run};
-use crate::storage::{RunFacts, RunQuery, SettleWaiting, StorageError, StorageErrorKind};
+use crate::storage::{RunChange, RunFacts, RunQuery, SettleWaiting, StorageError, StorageErrorKind};
 
 /// Contacts settled in one transaction when a run ends.
 const BATCH: usize = 1_000;
@@ -51,6 +51,11 @@ impl Inner {
             Some(start) if start > now => return Ok(Some(start)),
             _ => {}
         }
+        if run.waits_in_blobs().is_some()
+            && let Some(at) = self.loaded_elsewhere(run, now).await?
+        {
+            return Ok(Some(at));
+        }
         match self.start_run(run.id).await {
             Err(error) if error.kind == StorageErrorKind::Refused => {
                 tracing::info!(run = %run.id, %error, "a scheduled run waits");
@@ -84,6 +89,7 @@ impl Inner {
             Ending::Cancelled => ("run_state", "the run was cancelled"),
             Ending::EndTime | Ending::Settled => ("run_end", "the run ended before the next legal instant"),
         };
+        self.load_to_settle(run).await?;
         loop {
             let outcome = ending.outcome();
             let request = SettleWaiting { run_id: run.id, outcome, rule, reason, now, limit: BATCH };
@@ -118,12 +124,42 @@ impl Inner {
         }
     }
 
-    /// Starts a run now, within its organization's limit of active runs.
+    /// Loads the contacts of a run that was cancelled before it started, so that each gets its outcome.
+    async fn load_to_settle(&self, run: &Run) -> Result<(), StorageError> {
+        match self.load_contacts(run, "cancel").await {
+            Err(error) if matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::Corrupt) => {
+                // Nobody was called and nobody will be: a lost file must not keep the run from its end.
+                tracing::warn!(run = %run.id, %error, "a run that never started ends without its contacts");
+                Ok(())
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// Starts a run now, within its organization's limit of active runs. Contacts that wait in the blob store are loaded
+    /// first, if the run may start at all.
     pub(super) async fn start_run(&self, id: RunId) -> Result<Run, StorageError> {
         let run = self.run_or_error(id, "start").await?;
         let organization = self.storage.catalog.organization(run.org_id).await?;
         let active_runs_max = organization.map_or(0, |organization| organization.limits.active_runs);
-        self.change_run(id, RunInput::Start { active_runs_max }).await
+        let start = RunInput::Start { active_runs_max };
+        if run.waits_in_blobs().is_some() {
+            self.require_start(id, &start).await?;
+            self.load_contacts(&run, "start").await?;
+        }
+        self.change_run(id, start).await
+    }
+
+    /// Fails as the start would fail with all contacts loaded. Changes nothing.
+    async fn require_start(&self, id: RunId, start: &RunInput) -> Result<(), StorageError> {
+        let now = self.clock.now();
+        let ask = |run: &Run, facts: &RunFacts| {
+            let waiting = run.waits_in_blobs().map_or(0, |report| report.imported);
+            let loaded = RunFacts { tally: RunTally { waiting, ..RunTally::default() }, ..facts.clone() };
+            step_run(run, &loaded, start, now)?;
+            Ok(RunChange { run: run.clone(), events: Vec::new(), at: now })
+        };
+        self.storage.ledger.change_run(id, &ask).await.map(drop)
     }
 
     /// Tells a run something.
@@ -157,10 +193,23 @@ impl Inner {
                 // What came in after the run was archived goes there too.
                 self.archive_contacts(&run, now).await?;
                 while self.storage.ledger.purge_run(run.id, BATCH).await? > 0 {}
+                self.purge_processed(&run).await?;
             }
         }
         while self.storage.archive.purge_contexts(now, BATCH).await? > 0 {}
         Ok(())
+    }
+
+    /// Removes the contacts of a run that is over from the blob store. Its upload and its call logs stay.
+    async fn purge_processed(&self, run: &Run) -> Result<(), StorageError> {
+        let (Some(blobs), Some(path)) = (&self.storage.blobs, &run.processed_file) else { return Ok(()) };
+        match blobs.remove("purge", path).await {
+            Ok(()) => self.change_run(run.id, RunInput::RemoveProcessed).await.map(drop),
+            Err(error) => {
+                tracing::warn!(run = %run.id, %error, "a processed file could not be removed; tried again in an hour");
+                Ok(())
+            }
+        }
     }
 }
 

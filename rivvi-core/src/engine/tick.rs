@@ -40,6 +40,8 @@ impl Rivvi {
             let scheduled = inner.upkeep().await?;
             let round = inner.dispatch().await?;
             if round.taken == 0 {
+                // A host without a long-running process has no other time for them.
+                self.inner.within(self.inner.write_copies()).await;
                 let next_at = inner.next_at(&round, scheduled).await?;
                 return Ok(Tick { calls_placed, next_at });
             }

@@ -88,6 +88,11 @@ impl Sheet {
         self.format
     }
 
+    /// The bytes as they came, from their beginning.
+    pub(crate) fn raw(&self) -> Result<Box<dyn Read + Send>, SheetError> {
+        Ok(Box::new(self.reader()?))
+    }
+
     fn inspect(name: String, source: Source, mut reader: impl Read) -> Result<Sheet, SheetError> {
         let (mut hash, mut head, mut total) = (Sha256::new(), Vec::new(), 0u64);
         let mut chunk = vec![0; 64 * 1024];

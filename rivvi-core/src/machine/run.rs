@@ -13,6 +13,13 @@ use crate::storage::{RunChange, RunFacts, StorageError, StorageErrorKind};
 pub enum RunInput {
     /// The sheet is about to be read. May be repeated after an interruption.
     BeginImport,
+    /// Where the files of the import lie in the blob store; `None` without one.
+    StoreFiles {
+        /// The sheet as it came.
+        raw_file: Option<String>,
+        /// The contacts, until the start takes them into the ledger.
+        processed_file: Option<String>,
+    },
     /// The sheet was read; all contacts are stored.
     FinishImport(Arc<ImportReport>),
     /// The sheet cannot be read.
@@ -42,6 +49,8 @@ pub enum RunInput {
     CheckSettled,
     /// Everything is archived.
     Finish,
+    /// The contacts were removed from the blob store.
+    RemoveProcessed,
 }
 
 /// The next state of a run. An input that asks for what is so already changes nothing.
@@ -63,6 +72,11 @@ pub fn step_run(
         (Draft | Processing | Failed, RunInput::BeginImport) => {
             next.state = Processing;
             next.finished_at = None;
+        }
+        (Processing, RunInput::StoreFiles { raw_file, processed_file }) => {
+            next.raw_file.clone_from(raw_file);
+            next.processed_file.clone_from(processed_file);
+            reason = raw_file.as_ref().map(|path| format!("the sheet lies at {path}"));
         }
         (Processing, RunInput::FinishImport(report)) => {
             next.state = Ready;
@@ -95,6 +109,9 @@ pub fn step_run(
                     ),
                 ));
             }
+            if let Some(report) = run.waits_in_blobs() {
+                require_loaded(facts.tally.contacts(), report.imported)?;
+            }
             next.state = Active;
             next.started_at = Some(now);
             next.ends_at = run.definition.run.ends_at(now);
@@ -124,6 +141,10 @@ pub fn step_run(
             next.state = if run.ending == Some(Ending::Cancelled) { Cancelled } else { Completed };
             next.finished_at = Some(now);
         }
+        (Completed | Cancelled, RunInput::RemoveProcessed) => {
+            next.processed_file = None;
+            reason = Some("the contacts were removed from the blob store".into());
+        }
         // Two who read the same sheet at once come to the same end.
         (Ready, RunInput::FinishImport(report)) if run.report.as_ref() == Some(report) => {}
         (Failed, RunInput::FailImport { .. })
@@ -148,15 +169,30 @@ pub fn step_run(
 impl RunInput {
     const fn verb(&self) -> &'static str {
         match self {
-            Self::BeginImport | Self::FinishImport(_) | Self::FailImport { .. } => "import",
+            Self::BeginImport | Self::StoreFiles { .. } | Self::FinishImport(_) | Self::FailImport { .. } => {
+                "import"
+            }
             Self::Schedule(_) => "schedule",
             Self::Start { .. } => "start",
             Self::Pause { .. } => "pause",
             Self::Resume => "resume",
             Self::Cancel => "cancel",
             Self::CheckEnd | Self::CheckSettled | Self::Finish => "finish",
+            Self::RemoveProcessed => "purge",
         }
     }
+}
+
+/// A run whose contacts waited in the blob store starts with all of them and no others.
+fn require_loaded(contacts: u64, imported: u64) -> Result<(), StorageError> {
+    if contacts == imported {
+        return Ok(());
+    }
+    let context = format!(
+        "the ledger has {contacts} contacts of the run and its import counted {imported}; start it through the \
+         engine, which loads them, or cancel it and import the sheet under another key"
+    );
+    Err(StorageError::new(StorageErrorKind::Corrupt, "start", context))
 }
 
 fn refused(operation: &'static str, context: impl Into<String>) -> StorageError {

@@ -15,6 +15,7 @@ use crate::domain::{
     CallId, CallerId, CallsPerSecond, CampaignId, ContactId, E164, OrgId, PersonFields, Personal,
     ProviderName, RunId,
 };
+use crate::flow::Flow;
 
 /// A vendor or switch that places calls.
 ///
@@ -149,6 +150,8 @@ pub struct PlaceCall {
     pub from: CallerId,
     /// The agent that talks.
     pub agent_id: Option<String>,
+    /// The flow that leads the conversation, if one does: as it was when the run was created.
+    pub flow: Option<Arc<Flow>>,
     /// What is known of the person.
     pub person: PersonFields,
     /// Variables of the campaign and of the contact; the contact's win.

@@ -70,6 +70,9 @@ pub struct ArchivedCall {
     pub call: Call,
     /// Whom it was for.
     pub person_id: PersonId,
+    /// Where it lies in the blob store, if there is one, see [`blobs::formatted_call`](super::blobs::formatted_call).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_log: Option<String>,
 }
 
 /// What a campaign knows of a person it tried to reach, for the day that person calls back.

@@ -65,7 +65,7 @@ pub enum AttemptChange {
 /// What [`ChangeRun`] may look at beside the run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RunFacts {
-    /// Other runs of the organization that are [running](RunState::is_running).
+    /// Other runs of the organization that are [running](crate::domain::RunState::is_running).
     pub others_running: u32,
     /// The counts of the run.
     pub tally: RunTally,

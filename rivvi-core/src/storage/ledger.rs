@@ -24,12 +24,12 @@ use crate::policy::NumberFacts;
 /// whole or in parts, as the store can, and after an error a part of it may stand.
 ///
 /// Journal entries are committed with the state they describe. Their sequence numbers continue those of their
-/// aggregate; [`Run::sequence`] and [`ContactStatus::sequence`] hold the last one written.
+/// aggregate; [`Run::sequence`] and [`ContactStatus::sequence`](crate::domain::ContactStatus::sequence) hold the last one written.
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync + 'static {
     // Runs
 
-    /// Adds a run with its first journal entry ([`Event::RunCreated`], at [`Run::created_at`]).
+    /// Adds a run with its first journal entry ([`Event::RunCreated`](crate::domain::Event::RunCreated), at [`Run::created_at`]).
     ///
     /// If the campaign has a run with the same key already, nothing changes and that run is returned.
     async fn create_run(&self, run: Run) -> Result<Run, StorageError>;
@@ -49,19 +49,19 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// [`NotFound`](super::StorageErrorKind::NotFound), or the error that `change` returns.
     async fn change_run(&self, id: RunId, change: &ChangeRun<'_>) -> Result<Run, StorageError>;
 
-    /// Removes what is live of a run that is [done](RunState::is_done): contacts, calls, due entries. The run itself, its tally,
+    /// Removes what is live of a run that is [done](crate::domain::RunState::is_done): contacts, calls, due entries. The run itself, its tally,
     /// its journal and the attempts at its numbers stay. Removes at most `limit` contacts and tells how many; a run
     /// in any other state is left alone.
     async fn purge_run(&self, id: RunId, limit: usize) -> Result<u64, StorageError>;
 
     // Contacts
 
-    /// Adds contacts that wait, each with the entry [`Event::ContactImported`] at `now`. Contacts whose id exists
+    /// Adds contacts that wait, each with the entry [`Event::ContactImported`](crate::domain::Event::ContactImported) at `now`. Contacts whose id exists
     /// are left as they are. Returns how many were added.
     ///
     /// # Errors
     /// [`NotFound`](super::StorageErrorKind::NotFound) if the run of one of them does not exist, and
-    /// [`Refused`](super::StorageErrorKind::Refused) if it is [over](RunState::is_final), where nobody would settle
+    /// [`Refused`](super::StorageErrorKind::Refused) if it is [over](crate::domain::RunState::is_final), where nobody would settle
     /// them; none is added then.
     async fn add_contacts(&self, contacts: Vec<Contact>, now: DateTime<Utc>) -> Result<u64, StorageError>;
 
@@ -77,7 +77,7 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// [`NotFound`](super::StorageErrorKind::NotFound).
     async fn tally(&self, run_id: RunId) -> Result<RunTally, StorageError>;
 
-    /// Settles up to `limit` waiting contacts of a run that is [`RunState::Completing`], with one entry each. Returns
+    /// Settles up to `limit` waiting contacts of a run that is [`RunState::Completing`](crate::domain::RunState::Completing), with one entry each. Returns
     /// how many. A run in any other state may dial again or is over: it is left alone.
     async fn settle_waiting(&self, request: SettleWaiting) -> Result<u64, StorageError>;
 
@@ -93,12 +93,12 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// are in this transaction, including what was decided about the contacts before; what it returns is committed.
     /// A store that commits in parts may return after some of them, with [`Begun::limited`] `None` if more may be due.
     ///
-    /// A run that is not [`RunState::Active`] yields nothing. A contact is taken by one caller at a time.
+    /// A run that is not [`RunState::Active`](crate::domain::RunState::Active) yields nothing. A contact is taken by one caller at a time.
     async fn begin_calls(&self, request: BeginCalls, decide: &Decide<'_>) -> Result<Begun, StorageError>;
 
     /// Applies inputs to their calls: reads each call with its contact, asks `settle`, and commits what that
-    /// returns. Inputs of one contact take effect in the order given, each seeing the effect of those before, all or
-    /// none of them.
+    /// returns. Inputs of one contact take effect in the order given, each seeing the effect of those before, and each
+    /// all or nothing.
     ///
     /// An input whose call is not known is kept in the inbox if `keep_unmatched_until` is given and it is an update.
     async fn apply_calls(

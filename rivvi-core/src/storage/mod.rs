@@ -8,6 +8,7 @@
 //! `rivvi_core::testkit::storage` (feature `testkit`) checks a store against the text of these traits.
 
 mod archive;
+pub mod blobs;
 mod catalog;
 mod change;
 mod error;
@@ -20,7 +21,11 @@ mod working;
 
 use std::sync::Arc;
 
+/// The crate behind [`Blobs`], in the version that fits.
+pub use object_store;
+
 pub use archive::{Archive, ArchivedCall, CampaignContext, Report};
+pub use blobs::Blobs;
 pub use catalog::Catalog;
 pub use change::{AttemptChange, Change, ChangeRun, Decide, RunChange, RunFacts, Settle};
 pub use error::{StorageError, StorageErrorKind};
@@ -49,6 +54,9 @@ pub struct Storage {
     /// Wakes other nodes. Without a shared one they find work within
     /// [`EngineConfig::idle_max`](crate::engine::EngineConfig::idle_max).
     pub wakeups: Arc<dyn Wakeups>,
+    /// Uploads, processed sheets and call logs. With `None`, the default, imports go straight to the ledger and
+    /// neither sheets nor webhooks are kept.
+    pub blobs: Option<Blobs>,
 }
 
 impl Storage {
@@ -61,7 +69,15 @@ impl Storage {
             archive: backend,
             limiter: Arc::new(LocalRateLimiter::new()),
             wakeups: Arc::new(LocalWakeups::new()),
+            blobs: None,
         }
+    }
+
+    /// The same stores with a place for uploads, processed sheets and call logs. All engines that share the ledger
+    /// need the same one.
+    #[must_use]
+    pub fn with_blobs(self, blobs: Blobs) -> Self {
+        Self { blobs: Some(blobs), ..self }
     }
 
     /// Everything in memory, gone with the process.

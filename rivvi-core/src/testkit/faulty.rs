@@ -100,7 +100,7 @@ impl FaultyLedger {
 
 /// Gives way once.
 #[derive(Debug, Default)]
-struct Yield {
+pub(super) struct Yield {
     gave_way: bool,
 }
 

@@ -159,6 +159,26 @@ pub async fn keys_are_paced_apart(limiter: &Arc<dyn RateLimiter>) {
     }
 }
 
+/// Starts that are given back after others were granted add nothing to what a second holds: what they had cost may have
+/// been forgiven meanwhile.
+pub async fn late_returns_add_nothing(limiter: &Arc<dyn RateLimiter>) {
+    for (n, rate) in (1..).zip(RATES) {
+        let paces = [of_organization(n, rate)];
+        let (mut now, mut starts) = (build::start(), Vec::new());
+        for _ in 0..30 {
+            let first = take(limiter, &paces, 10_000, now).await;
+            let taken_at = std::mem::replace(&mut now, first.next_at);
+            for late in [first.granted, 0] {
+                let granted = take(limiter, &paces, 10_000, now).await.granted;
+                starts.extend(std::iter::repeat_n(now, granted as usize));
+                limiter.give_back(&paces, late, taken_at).await.unwrap();
+            }
+            now += TimeDelta::milliseconds(7);
+        }
+        assert_within(rate, &mut starts);
+    }
+}
+
 /// A caller whose clock is behind gets nothing that would break the rate.
 pub async fn clocks_that_are_behind_get_nothing_extra(limiter: &Arc<dyn RateLimiter>) {
     let paces = [of_organization(1, 5.0)];
@@ -214,6 +234,7 @@ macro_rules! __limiter_cases {
             pace_is_not_charged_for_what_another_refused,
             given_back_starts_may_be_used,
             keys_are_paced_apart,
+            late_returns_add_nothing,
             clocks_that_are_behind_get_nothing_extra,
             concurrent_callers_share_the_rate,
         }

@@ -3,6 +3,7 @@
 //! - [`storage`]: a suite for [`Storage`], one case per promise of its traits, and
 //!   [`assert_whole`](storage::assert_whole), which recounts a run.
 //! - [`limiter`]: a suite for [`RateLimiter`](crate::limit::RateLimiter).
+//! - [`blobs`]: a suite for [`Blobs`].
 //! - [`voice`]: a suite for [`VoiceProvider`](crate::provider::VoiceProvider).
 //! - [`ScriptedVoice`](scripted::ScriptedVoice): a provider that answers what a test tells it to.
 //! - [`build`]: organizations, campaigns, runs and contacts with defaults.
@@ -37,14 +38,17 @@
     reason = "a case fails by panicking, with the message that says what was promised"
 )]
 
+pub mod blobs;
 pub mod build;
 mod faulty;
+mod faulty_blobs;
 pub mod limiter;
 pub mod scripted;
 pub mod storage;
 pub mod voice;
 
 pub use faulty::{FaultyLedger, LedgerFaults};
+pub use faulty_blobs::{BlobFault, BlobFaults, FaultyBlobs};
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -52,12 +56,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
-use crate::storage::{Storage, StorageError, StorageErrorKind};
+use crate::storage::{Blobs, Storage, StorageError, StorageErrorKind};
 
 /// What the factory of a suite returns: the thing to be checked, alone or with what must live as long.
 pub trait Fixture<T>: Send + 'static {
     /// The thing to be checked.
     fn subject(&self) -> &T;
+}
+
+impl Fixture<Blobs> for Blobs {
+    fn subject(&self) -> &Blobs {
+        self
+    }
+}
+
+impl<G: Send + 'static> Fixture<Blobs> for (Blobs, G) {
+    fn subject(&self) -> &Blobs {
+        &self.0
+    }
 }
 
 impl Fixture<Storage> for Storage {

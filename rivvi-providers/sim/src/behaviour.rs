@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use rivvi_core::domain::CallsPerSecond;
 
 /// How the callees and the network behave. Weights are relative to their sum; shares are from 0 to 1.
@@ -38,6 +39,25 @@ pub struct Behaviour {
     pub webhook_age_max: Duration,
     /// How fast the network may be fed.
     pub calls_per_second: Option<CallsPerSecond>,
+    /// How many times as fast as in life everything happens: ringing, answering, talking, giving up. At least 0.001.
+    /// Default 1.
+    pub haste: f64,
+    /// How long a call may stay without news before it is looked up, beyond its longest duration. Default 5 minutes.
+    pub silence_max: Duration,
+}
+
+impl Behaviour {
+    /// How long something takes that takes `seconds` in life.
+    pub(crate) fn takes(&self, seconds: u64) -> TimeDelta {
+        self.hurried(TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(i32::MAX))))
+    }
+
+    /// How long something takes that takes `span` in life.
+    pub(crate) fn hurried(&self, span: TimeDelta) -> TimeDelta {
+        let span = span.to_std().unwrap_or_default();
+        let hurried = Duration::try_from_secs_f64(span.as_secs_f64() / self.haste.max(0.001));
+        hurried.ok().and_then(|span| TimeDelta::from_std(span).ok()).unwrap_or(TimeDelta::MAX)
+    }
 }
 
 impl Default for Behaviour {
@@ -59,6 +79,8 @@ impl Default for Behaviour {
             repeated_webhooks: 0.0,
             webhook_age_max: Duration::from_secs(300),
             calls_per_second: None,
+            haste: 1.0,
+            silence_max: Duration::from_secs(300),
         }
     }
 }

@@ -25,6 +25,7 @@ mod behaviour;
 mod log;
 mod network;
 mod script;
+mod turns;
 mod webhook;
 
 pub use behaviour::Behaviour;

@@ -1,7 +1,7 @@
 //! The network log: one line per call leg, written before the network answers.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -23,6 +23,9 @@ pub struct Leg {
     pub run_id: RunId,
     /// The contact it was for.
     pub contact_id: ContactId,
+    /// When it ends, unless it is hung up before; `None` in logs of older networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<DateTime<Utc>>,
 }
 
 impl Leg {
@@ -65,35 +68,80 @@ pub enum NetworkLogError {
 
 #[derive(Debug)]
 pub(crate) struct NetworkLog {
+    path: PathBuf,
     file: File,
-    /// Where the last whole line ends.
+    /// Where the last whole line that was read or written ends.
     length: u64,
+    /// How many lines that are.
+    lines: usize,
 }
 
 impl NetworkLog {
     /// Opens the log at `path`, making it if there is none, and reads the legs it holds. A last line that was cut
-    /// off is removed: its leg was never answered.
+    /// off is removed: its leg was never answered. Nobody else may write to the file meanwhile.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Leg>), NetworkLogError> {
-        let io = |source| NetworkLogError::Io { path: path.to_owned(), source };
-        let (legs, whole) = read(path)?;
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
-        if file.try_lock().is_err() {
-            return Err(NetworkLogError::InUse { path: path.to_owned() });
+        let (log, legs) = Self::open_shared(path)?;
+        if log.file.try_lock().is_err() {
+            return Err(NetworkLogError::InUse { path: log.path });
         }
-        file.set_len(whole).map_err(io)?;
-        Ok((Self { file, length: whole }, legs))
+        log.cut_off().map_err(|source| log.io(source))?;
+        Ok((log, legs))
     }
 
+    /// Opens a log that other processes write to as well, and reads the legs it holds.
+    pub(crate) fn open_shared(path: &Path) -> Result<(Self, Vec<Leg>), NetworkLogError> {
+        let (legs, length) = read(path)?;
+        let path = path.to_owned();
+        match OpenOptions::new().create(true).read(true).append(true).open(&path) {
+            Ok(file) => Ok((Self { path, file, length, lines: legs.len() }, legs)),
+            Err(source) => Err(NetworkLogError::Io { path, source }),
+        }
+    }
+
+    /// The legs that other processes have appended since the last look.
+    pub(crate) fn catch_up(&mut self) -> Result<Vec<Leg>, NetworkLogError> {
+        let mut text = Vec::new();
+        let read =
+            self.file.seek(SeekFrom::Start(self.length)).and_then(|_| self.file.read_to_end(&mut text));
+        read.map_err(|source| self.io(source))?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut legs = Vec::new();
+        for line in text[..whole].split_inclusive(|byte| *byte == b'\n') {
+            let leg = serde_json::from_slice(line)
+                .map_err(|_| NetworkLogError::Line { path: self.path.clone(), line: self.lines + 1 })?;
+            self.length += line.len() as u64;
+            self.lines += 1;
+            legs.push(leg);
+        }
+        Ok(legs)
+    }
+
+    /// Appends a leg behind what was read or written last; what follows there is the rest of a line that was cut off.
+    /// Nobody else may write meanwhile.
     pub(crate) fn append(&mut self, leg: &Leg) -> io::Result<()> {
         let mut line = serde_json::to_vec(leg)?;
         line.push(b'\n');
+        self.cut_off()?;
         if let Err(error) = self.file.write_all(&line) {
             // A part of the line may stand there: the next leg must not be written behind it.
-            self.file.set_len(self.length)?;
+            self.cut_off()?;
             return Err(error);
         }
         self.length += line.len() as u64;
+        self.lines += 1;
         Ok(())
+    }
+
+    /// Removes what stands behind the last whole line.
+    fn cut_off(&self) -> io::Result<()> {
+        if self.file.metadata()?.len() > self.length {
+            self.file.set_len(self.length)?;
+        }
+        Ok(())
+    }
+
+    fn io(&self, source: io::Error) -> NetworkLogError {
+        NetworkLogError::Io { path: self.path.clone(), source }
     }
 }
 
@@ -133,6 +181,7 @@ mod tests {
             from: E164::from_digits(97_221_234_567).unwrap(),
             run_id: RunId::from_uuid(id(1).unwrap()),
             contact_id: ContactId::from_uuid(id(2).unwrap()),
+            ends_at: Some(DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(40)),
         }
     }
 
@@ -155,6 +204,36 @@ mod tests {
         log.append(&leg(3)).unwrap();
         drop(log);
         assert_eq!(NetworkLog::open(&path).unwrap().1.len(), 3);
+    }
+
+    #[test]
+    fn what_others_append_is_read_once_and_what_they_left_unfinished_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("legs.jsonl");
+        let (mut one, _) = NetworkLog::open_shared(&path).unwrap();
+        let (mut other, _) = NetworkLog::open_shared(&path).unwrap();
+        one.append(&leg(1)).unwrap();
+        one.append(&leg(2)).unwrap();
+        one.file.write_all(b"{\"at\":\"2026").unwrap();
+        assert_eq!(other.catch_up().unwrap(), [leg(1), leg(2)]);
+        assert_eq!(other.catch_up().unwrap(), []);
+        other.append(&leg(3)).unwrap();
+        assert_eq!(one.catch_up().unwrap(), [leg(3)]);
+        assert_eq!(Leg::read_all(&path).unwrap(), [leg(1), leg(2), leg(3)]);
+        one.file.write_all(b"{\"hello\":1}\n").unwrap();
+        let error = other.catch_up().unwrap_err().to_string();
+        assert!(error.contains("legs.jsonl: line 4: expected a call leg"), "{error}");
+    }
+
+    #[test]
+    fn a_leg_of_an_older_network_does_not_say_when_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("legs.jsonl");
+        let older = Leg { ends_at: None, ..leg(1) };
+        let (mut log, _) = NetworkLog::open(&path).unwrap();
+        log.append(&older).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("ends_at"));
+        assert_eq!(Leg::read_all(&path).unwrap(), [older]);
     }
 
     #[test]

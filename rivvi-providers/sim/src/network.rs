@@ -1,5 +1,7 @@
 //! The network itself.
 
+mod legs;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
@@ -20,6 +22,7 @@ use tokio::sync::Notify;
 
 use crate::log::{Leg, NetworkLog, NetworkLogError};
 use crate::script::{Dice, Script};
+use crate::turns::Turns;
 use crate::{Behaviour, webhook};
 
 /// A phone network that is not there. Clones share the same network.
@@ -43,7 +46,11 @@ struct State {
     /// The behaviour, once it was changed.
     behaviour: Option<Behaviour>,
     log: Option<NetworkLog>,
+    /// If other processes write to the log as well.
+    turns: Option<Turns>,
     calls: HashMap<CallId, PlacedLeg>,
+    /// Legs placed here.
+    placed: usize,
     requests: u64,
     requests_of: HashMap<CallId, usize>,
     lose_next_answer: bool,
@@ -78,9 +85,10 @@ impl SimulatedNetwork {
         let mut state = self.state();
         state.log = Some(log);
         let last = legs.iter().map(|leg| leg.at).max();
-        for leg in &legs {
-            // The ring timeout of an earlier leg is not known any more; that of most campaigns is taken.
-            self.place(&mut state, leg, TimeDelta::seconds(30));
+        for leg in legs {
+            let script = self.script_again(&state, &leg);
+            self.schedule_webhooks(&mut state, &leg, &script);
+            state.remember(leg, script);
         }
         // What was due before the last leg was sent before the interruption, or is lost like a vendor's webhook
         // that nobody was there to take.
@@ -90,9 +98,38 @@ impl SimulatedNetwork {
         Ok(())
     }
 
+    /// Has the network write each leg to a file that it shares with the networks of other processes on this machine:
+    /// together they are one network. Seed and behaviour must be the same in all of them, and their clocks must show
+    /// the same, passing time.
+    ///
+    /// A call that any of them has placed rings nobody again, and each can look it up: what becomes of a leg follows
+    /// from the seed and from the legs before it in the file. The process that places a leg delivers its webhooks; if
+    /// it ends, they are lost like a vendor's webhooks that nobody was there to take, and an engine must look up what
+    /// it missed. That a leg was hung up is known to the process that did it.
+    ///
+    /// Legs are written whole and one after the other, in the order of their times.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or holds something else.
+    pub fn attach_shared_log(&self, path: impl AsRef<Path>) -> Result<(), NetworkLogError> {
+        let path = path.as_ref();
+        let (log, legs) = NetworkLog::open_shared(path)?;
+        let turns =
+            Turns::at(path).map_err(|source| NetworkLogError::Io { path: path.to_owned(), source })?;
+        let mut state = self.state();
+        (state.log, state.turns) = (Some(log), Some(turns));
+        self.learn(&mut state, legs);
+        Ok(())
+    }
+
     /// Legs placed so far, those read back included.
     pub fn legs(&self) -> usize {
         self.state().calls.len()
+    }
+
+    /// Legs this network placed, without those read back and those of other processes.
+    pub fn legs_placed(&self) -> usize {
+        self.state().placed
     }
 
     /// Every leg with the instant at which it ended or will end, oldest first.
@@ -149,7 +186,9 @@ impl SimulatedNetwork {
                 .await;
         for (update, answer) in due.into_iter().zip(answers) {
             if answer.is_err_and(|error| error.status().is_server_error()) {
-                self.schedule(&mut self.state(), now + TimeDelta::seconds(10), update);
+                let mut state = self.state();
+                let again = now + self.behaviour(&state).takes(10);
+                self.schedule(&mut state, again, update);
             }
         }
     }
@@ -194,40 +233,6 @@ impl SimulatedNetwork {
     fn behaviour(&self, state: &State) -> Behaviour {
         state.behaviour.clone().unwrap_or_else(|| self.shared.behaviour.clone())
     }
-
-    fn place(&self, state: &mut State, leg: &Leg, ring_timeout: TimeDelta) {
-        let seed = &self.shared.seed;
-        let behaviour = &self.behaviour(state);
-        let nth = state.legs_to.entry(leg.to).or_default();
-        let script = Script::new(*seed, leg.to, *nth, leg.at, ring_timeout, behaviour);
-        *nth += 1;
-        let mut dice = Dice::new(seed.wrapping_add(1), leg.to, *nth);
-        // The acceptance is the answer to the request; everything later is told by webhook.
-        for (at, event) in script.events.iter().skip(1) {
-            let update = CallUpdate { call: CallRef::Id(leg.call_id), at: *at, event: event.clone() };
-            if dice.happens(behaviour.lost_webhooks) {
-                continue;
-            }
-            if dice.happens(behaviour.late_webhooks) {
-                let late = *at + TimeDelta::seconds(i64::try_from(dice.below(3 * 86_400)).unwrap_or(0));
-                self.schedule(state, late, update);
-                continue;
-            }
-            if dice.happens(behaviour.repeated_webhooks) {
-                let again = *at + TimeDelta::seconds(i64::try_from(dice.below(120)).unwrap_or(0));
-                self.schedule(state, again, update.clone());
-            }
-            self.schedule(state, *at, update);
-        }
-        state.calls.insert(leg.call_id, PlacedLeg { leg: leg.clone(), script });
-    }
-
-    fn schedule(&self, state: &mut State, at: DateTime<Utc>, update: CallUpdate) {
-        state.scheduled += 1;
-        let place = (at, state.scheduled);
-        state.webhooks.insert(place, update);
-        self.shared.scheduled.notify_one();
-    }
 }
 
 #[async_trait]
@@ -241,12 +246,19 @@ impl VoiceProvider for SimulatedNetwork {
         capabilities.idempotent_placement = Some(Duration::from_secs(86_400));
         capabilities.lookup = Lookup::ByCallId;
         capabilities.hang_up = true;
-        capabilities.calls_per_second = self.behaviour(&self.state()).calls_per_second;
+        let behaviour = self.behaviour(&self.state());
+        capabilities.calls_per_second = behaviour.calls_per_second;
         capabilities.settles_after = Duration::from_secs(1);
+        capabilities.silence_max = behaviour.silence_max;
         capabilities
     }
 
     async fn place_call(&self, request: &PlaceCall) -> Result<PlacedCall, ProviderError> {
+        let not_sent = |kind| ProviderError::not_sent(&self.name(), "place_call", kind);
+        let unreadable = |error: Box<dyn std::error::Error + Send + Sync>| {
+            not_sent(ProviderErrorKind::Unavailable).with_source(error)
+        };
+        let _turn = self.turn().await.map_err(|error| unreadable(error.into()))?;
         let mut state = self.state();
         let behaviour = self.behaviour(&state);
         // Refusals are drawn for each request, not for each leg: a repetition may pass.
@@ -256,19 +268,24 @@ impl VoiceProvider for SimulatedNetwork {
         if dice.happens(behaviour.refused) {
             let kinds = [ProviderErrorKind::Unavailable, ProviderErrorKind::RateLimited];
             let kind = kinds[usize::from(dice.happens(0.5))];
-            return Err(ProviderError::not_sent(&self.name(), "place_call", kind));
+            return Err(not_sent(kind));
         }
+        self.catch_up(&mut state).map_err(|error| unreadable(error.into()))?;
         if state.calls.contains_key(&request.call_id) {
             return Ok(PlacedCall::default());
         }
-        let leg = Leg {
+        let mut leg = Leg {
             at: self.shared.clock.now(),
             call_id: request.call_id,
             to: request.to,
             from: request.from.0,
             run_id: request.run_id,
             contact_id: request.contact_id,
+            ends_at: None,
         };
+        let ring_timeout = TimeDelta::from_std(request.ring_timeout).unwrap_or(TimeDelta::MAX);
+        let script = self.script(&state, &leg, ring_timeout);
+        leg.ends_at = script.ends_at();
         if let Some(log) = &mut state.log {
             log.append(&leg).map_err(|error| {
                 // What was written of the line is cut off when the log is read back.
@@ -276,10 +293,11 @@ impl VoiceProvider for SimulatedNetwork {
                     .with_source(error)
             })?;
         }
-        let ring_timeout = TimeDelta::from_std(request.ring_timeout).unwrap_or(TimeDelta::MAX);
-        self.place(&mut state, &leg, ring_timeout);
-        let nth = state.legs_to.get(&leg.to).copied().unwrap_or(0);
-        let mut dice = Dice::new(self.shared.seed.wrapping_add(2), leg.to, nth);
+        self.schedule_webhooks(&mut state, &leg, &script);
+        state.remember(leg, script);
+        state.placed += 1;
+        let nth = state.legs_to.get(&request.to).copied().unwrap_or(0);
+        let mut dice = Dice::new(self.shared.seed.wrapping_add(2), request.to, nth);
         if std::mem::take(&mut state.lose_next_answer) || dice.happens(behaviour.lost_answers) {
             return Err(ProviderError::unknown(&self.name(), "place_call", ProviderErrorKind::Timeout));
         }
@@ -287,7 +305,11 @@ impl VoiceProvider for SimulatedNetwork {
     }
 
     async fn find_call(&self, query: &FindCall) -> Result<CallLookup, ProviderError> {
-        let state = self.state();
+        let mut state = self.state();
+        self.catch_up(&mut state).map_err(|error| {
+            ProviderError::not_sent(&self.name(), "find_call", ProviderErrorKind::Unavailable)
+                .with_source(error)
+        })?;
         let now = self.shared.clock.now();
         let Some(leg) = state.calls.get(&query.call_id) else { return Ok(CallLookup::NotFound) };
         let so_far = leg.script.events.iter().take_while(|(at, _)| *at <= now);

@@ -28,13 +28,13 @@ impl Script {
         let mut events = vec![(at, CallEvent::Accepted { reference: None })];
         let mut clock = at;
         let mut later = |from: u64, to: u64, dice: &mut Dice| {
-            clock += TimeDelta::seconds(i64::try_from(from + dice.below(to - from + 1)).unwrap_or(0));
+            clock += behaviour.takes(from + dice.below(to - from + 1));
             clock
         };
         let ended = |disposition, reason: &str, talk: Option<u64>| CallEvent::Ended {
             disposition,
             reason: Some(reason.to_owned()),
-            talk_time: talk.map(std::time::Duration::from_secs),
+            talk_time: talk.and_then(|seconds| behaviour.takes(seconds).to_std().ok()),
         };
         match disposition {
             Disposition::Busy => {
@@ -45,7 +45,7 @@ impl Script {
             }
             Disposition::NoAnswer => {
                 events.push((later(1, 3, &mut dice), CallEvent::Ringing));
-                let given_up = at + ring_timeout.max(TimeDelta::seconds(4));
+                let given_up = at + behaviour.hurried(ring_timeout.max(TimeDelta::seconds(4)));
                 events.push((given_up, ended(Disposition::NoAnswer, "487 ring timeout", None)));
             }
             Disposition::Rejected => {
@@ -83,6 +83,13 @@ impl Script {
             }
         }
         Self { events }
+    }
+
+    /// Has the leg end at `at`, as was decided before.
+    pub(crate) fn end_at(&mut self, at: DateTime<Utc>) {
+        if let Some((end, _)) = self.events.last_mut() {
+            *end = at;
+        }
     }
 
     /// When the leg is over.

@@ -10,20 +10,20 @@ use crate::storage::{RunChange, RunFacts, StorageError, StorageErrorKind};
 /// What each input does in each state: `-` changes nothing, `x` is refused. The end time has come, no contact is left
 /// and the organization has a place free.
 const TABLE: &str = "
-           | begin_import | finish_import | fail_import | schedule  | start  | pause  | resume | cancel     | check_end  | check_settled | finish
-draft      | processing   | x             | failed      | x         | x      | x      | x      | completing | -          | -             | x
-processing | -            | ready         | failed      | x         | x      | x      | x      | completing | -          | -             | x
-ready      | x            | -             | x           | scheduled | active | x      | x      | completing | -          | -             | x
-scheduled  | x            | x             | x           | scheduled | active | x      | x      | completing | -          | -             | x
-active     | x            | x             | x           | x         | -      | paused | -      | completing | completing | completing    | x
-paused     | x            | x             | x           | x         | x      | -      | active | completing | completing | completing    | x
-completing | x            | x             | x           | x         | x      | x      | x      | x          | -          | -             | completed
-completed  | x            | x             | x           | x         | x      | x      | x      | x          | -          | -             | -
-cancelled  | x            | x             | x           | x         | x      | x      | x      | -          | -          | -             | -
-failed     | processing   | x             | -           | x         | x      | x      | x      | completing | -          | -             | x
+           | begin_import | finish_import | fail_import | schedule  | start  | pause  | resume | cancel     | check_end  | check_settled | finish    | store_files | remove_processed
+draft      | processing   | x             | failed      | x         | x      | x      | x      | completing | -          | -             | x         | x           | x
+processing | -            | ready         | failed      | x         | x      | x      | x      | completing | -          | -             | x         | processing  | x
+ready      | x            | -             | x           | scheduled | active | x      | x      | completing | -          | -             | x         | x           | x
+scheduled  | x            | x             | x           | scheduled | active | x      | x      | completing | -          | -             | x         | x           | x
+active     | x            | x             | x           | x         | -      | paused | -      | completing | completing | completing    | x         | x           | x
+paused     | x            | x             | x           | x         | x      | -      | active | completing | completing | completing    | x         | x           | x
+completing | x            | x             | x           | x         | x      | x      | x      | x          | -          | -             | completed | x           | x
+completed  | x            | x             | x           | x         | x      | x      | x      | x          | -          | -             | -         | x           | -
+cancelled  | x            | x             | x           | x         | x      | x      | x      | -          | -          | -             | -         | x           | -
+failed     | processing   | x             | -           | x         | x      | x      | x      | completing | -          | -             | x         | x           | x
 ";
 
-pub(super) const INPUTS: [&str; 11] = [
+pub(super) const INPUTS: [&str; 13] = [
     "begin_import",
     "finish_import",
     "fail_import",
@@ -35,6 +35,8 @@ pub(super) const INPUTS: [&str; 11] = [
     "check_end",
     "check_settled",
     "finish",
+    "store_files",
+    "remove_processed",
 ];
 
 pub(super) fn input(name: &str) -> RunInput {
@@ -50,6 +52,11 @@ pub(super) fn input(name: &str) -> RunInput {
         "check_end" => RunInput::CheckEnd,
         "check_settled" => RunInput::CheckSettled,
         "finish" => RunInput::Finish,
+        "store_files" => RunInput::StoreFiles {
+            raw_file: Some("raw-uploads/1.csv".into()),
+            processed_file: Some("processed-data/data.json".into()),
+        },
+        "remove_processed" => RunInput::RemoveProcessed,
         other => panic!("no input {other}"),
     }
 }
@@ -244,4 +251,33 @@ fn a_cancelled_run_ends_as_cancelled_from_every_state_in_which_it_can_be() {
         let over = step(&cancelled, &RunInput::Finish).unwrap().run;
         assert_eq!((over.state, over.finished_at), (RunState::Cancelled, Some(at(0))));
     }
+}
+
+#[test]
+fn a_run_whose_contacts_wait_in_blobs_starts_with_all_of_them() {
+    let stored = step(&run(RunState::Processing), &input("store_files")).unwrap();
+    let [Event::RunChanged { reason, .. }] = &stored.events[..] else { panic!() };
+    assert_eq!(reason.as_deref(), Some("the sheet lies at raw-uploads/1.csv"));
+    assert_eq!(stored.run.waits_in_blobs(), None, "nothing is counted yet");
+    let ready = step(&stored.run, &input("finish_import")).unwrap().run;
+    let imported = report().imported;
+    assert_eq!(ready.waits_in_blobs().map(|report| report.imported), Some(imported));
+    for contacts in [0, imported - 1, imported + 1] {
+        let error = step_run(&ready, &with(contacts, 0, 0), &input("start"), at(0)).unwrap_err();
+        assert_eq!(error.kind, StorageErrorKind::Corrupt);
+        assert!(error.to_string().contains(&format!("has {contacts} contacts")), "{error}");
+    }
+    let active = step_run(&ready, &with(imported, 0, 0), &input("start"), at(0)).unwrap().run;
+    assert_eq!((active.state, active.waits_in_blobs()), (RunState::Active, None));
+    // A place among the active runs is asked for first: without one, nothing need be loaded.
+    assert_refused(step_run(&ready, &with(0, 0, 1), &input("start"), at(0)), "may have 1");
+}
+
+#[test]
+fn the_processed_file_is_forgotten_once_and_in_the_journal() {
+    let mut over = run(RunState::Completed);
+    over.processed_file = Some("processed-data/data.json".into());
+    let change = step(&over, &RunInput::RemoveProcessed).unwrap();
+    assert_eq!((change.run.processed_file.clone(), change.events.len()), (None, 1));
+    assert_eq!(step(&change.run, &RunInput::RemoveProcessed).unwrap().events.len(), 0);
 }

@@ -22,6 +22,12 @@ const RUN: &[Transition] = &[
     ("draft", "begin_import", "processing", "The sheet is about to be read."),
     ("draft", "fail_import", "failed", "The sheet cannot be read at all."),
     ("draft", "cancel", "completing", "Nothing was imported, nothing will be."),
+    (
+        "processing",
+        "store_files",
+        "processing",
+        "The sheet lies in the blob store; the contacts come there, too.",
+    ),
     ("processing", "finish_import", "ready", "All rows were read; every usable one is a waiting contact."),
     ("processing", "fail_import", "failed", "The sheet cannot be read to its end. It may be imported again."),
     ("processing", "cancel", "completing", "The contacts read so far are settled as cancelled."),

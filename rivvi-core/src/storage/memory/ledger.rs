@@ -167,8 +167,8 @@ impl Ledger for MemoryStorage {
                 break Limited::Request;
             }
             let Some(id) = state.first_due(request.run_id, request.now) else { break Limited::NothingDue };
-            let Some(contact) = state.contacts.get(&id).cloned() else { break Limited::NothingDue };
-            let change = decide(&contact, &state.number_facts(contact.org_id, contact.number));
+            let Some(contact) = state.contacts.get(&id) else { break Limited::NothingDue };
+            let change = decide(contact, &state.number_facts(contact.org_id, contact.number));
             let call = change.call.clone();
             state.commit(id, change);
             begun.taken += 1;
@@ -200,11 +200,11 @@ impl Ledger for MemoryStorage {
         Ok(ids
             .into_iter()
             .filter_map(|id| {
-                let before = state.calls.get(&id)?.clone();
-                let lease =
-                    Lease { node: request.node, token: before.lease.token + 1, until: request.hold_until };
-                let call = Call { lease, check_at: Some(request.hold_until), ..before.clone() };
-                state.put_call(Some(&before), call.clone());
+                let mut call = state.calls.get(&id)?.clone();
+                call.lease =
+                    Lease { node: request.node, token: call.lease.token + 1, until: request.hold_until };
+                call.check_at = Some(request.hold_until);
+                state.put_call(call.clone());
                 Some(call)
             })
             .collect())
@@ -419,11 +419,9 @@ fn apply(
     keep_until: Option<DateTime<Utc>>,
     settle: &Settle<'_>,
 ) -> Applied {
-    let found = state.find_call(&input.call).cloned();
-    let Some((call, contact)) = found.and_then(|call| {
-        let contact = state.contacts.get(&call.contact_id)?.clone();
-        Some((call, contact))
-    }) else {
+    let found = state.find_call(&input.call);
+    let Some((call, contact)) = found.and_then(|call| Some((call, state.contacts.get(&call.contact_id)?)))
+    else {
         if let (Some(expires_at), CallFact::Told { event, at }) = (keep_until, input.fact) {
             let update = CallUpdate { call: input.call, at, event };
             let item = InboxItem::unmatched(update, now, expires_at);
@@ -431,10 +429,10 @@ fn apply(
         }
         return Applied::Unmatched;
     };
-    let Some(change) = settle(&contact, &call, &input) else { return Applied::Unchanged };
-    let call = Box::new(change.call.clone().unwrap_or(call));
-    let status = change.status.clone();
-    state.commit(contact.id, change);
+    let Some(change) = settle(contact, call, &input) else { return Applied::Unchanged };
+    let call = Box::new(change.call.as_ref().unwrap_or(call).clone());
+    let (id, status) = (contact.id, change.status.clone());
+    state.commit(id, change);
     Applied::Changed { call, status }
 }
 

@@ -6,9 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::journal::Journal;
 use crate::domain::{
-    Aggregate, Call, CallId, Campaign, CampaignId, Contact, ContactId, ContactState, E164, Event, ItemId,
-    JournalEntry, OrgId, Organization, Person, PersonId, Priority, ProviderName, Run, RunId, RunTally,
-    Suppression,
+    Aggregate, Call, CallId, Campaign, CampaignId, Contact, ContactId, E164, Event, ItemId, JournalEntry,
+    OrgId, Organization, Person, PersonId, Priority, ProviderName, Run, RunId, RunTally, Suppression,
 };
 use crate::policy::NumberFacts;
 use crate::provider::CallRef;
@@ -62,26 +61,24 @@ pub(super) struct State {
 impl State {
     /// Commits a change of a contact and its call, with everything that hangs on it.
     pub(super) fn commit(&mut self, contact_id: ContactId, change: Change) {
-        let Some(contact) = self.contacts.get(&contact_id) else { return };
-        let before = contact.clone();
-        let call_before = change.call.as_ref().and_then(|call| self.calls.get(&call.id)).cloned();
-        let tally = self.tallies.entry(before.run_id).or_default();
-        change.count(&before, call_before.as_ref(), tally);
+        let Some(contact) = self.contacts.get_mut(&contact_id) else { return };
+        let call_before = change.call.as_ref().and_then(|call| self.calls.get(&call.id));
+        let tally = self.tallies.entry(contact.run_id).or_default();
+        change.count(contact, call_before, tally);
 
-        let first = before.status.sequence + 1;
-        self.append(before.org_id, Aggregate::Contact(contact_id), first, change.at, change.events);
-        if let ContactState::Waiting { due_at } = before.status.state {
-            self.due_of(&before).remove(&(due_at, contact_id));
+        let (org_id, before) = (contact.org_id, std::mem::replace(&mut contact.status, change.status));
+        let due = self.due.entry(contact.run_id).or_default().entry(contact.priority).or_default();
+        if let Some(due_at) = before.state.due_at() {
+            due.remove(&(due_at, contact_id));
         }
-        if let ContactState::Waiting { due_at } = change.status.state {
-            self.due_of(&before).insert((due_at, contact_id));
+        if let Some(due_at) = contact.status.state.due_at() {
+            due.insert((due_at, contact_id));
         }
-        if let Some(contact) = self.contacts.get_mut(&contact_id) {
-            contact.status = change.status;
-        }
+        let first = before.sequence + 1;
+        self.append(org_id, Aggregate::Contact(contact_id), first, change.at, change.events);
         if let Some(call) = change.call {
             self.commit_attempt(&call, change.attempt);
-            self.put_call(call_before.as_ref(), call);
+            self.put_call(call);
         }
         if let Some(suppression) = change.suppress {
             self.put_suppression(suppression);
@@ -101,37 +98,40 @@ impl State {
         levels.filter_map(BTreeSet::first).find(|(due_at, _)| *due_at <= now).map(|(_, contact)| *contact)
     }
 
-    pub(super) fn put_call(&mut self, before: Option<&Call>, call: Call) {
-        match before {
-            None => self.calls_of.entry(call.contact_id).or_default().push(call.id),
-            Some(before) => {
-                if let Some(at) = before.check_at {
-                    self.checks.remove(&(at, before.id));
-                }
-            }
-        }
+    /// Adds a call, or replaces the one with its id.
+    pub(super) fn put_call(&mut self, call: Call) {
         if let Some(at) = call.check_at {
             self.checks.insert((at, call.id));
         }
         if let Some(reference) = &call.provider_ref {
             self.references.insert((call.provider.clone(), reference.clone()), call.id);
         }
-        match (before.is_some_and(Call::is_live), call.is_live()) {
+        let (id, org_id, run_id, number) = (call.id, call.org_id, call.run_id, call.number);
+        let (contact_id, check_at, is_live) = (call.contact_id, call.check_at, call.is_live());
+        let before = self.calls.insert(id, call);
+        match &before {
+            None => self.calls_of.entry(contact_id).or_default().push(id),
+            Some(before) => {
+                if let Some(at) = before.check_at.filter(|at| Some(*at) != check_at) {
+                    self.checks.remove(&(at, id));
+                }
+            }
+        }
+        match (before.is_some_and(|before| before.is_live()), is_live) {
             (false, true) => {
-                *self.live_of_org.entry(call.org_id).or_default() += 1;
-                self.live_of_run.entry(call.run_id).or_default().insert(call.id);
-                self.live_of_number.insert((call.org_id, call.number), call.id);
+                *self.live_of_org.entry(org_id).or_default() += 1;
+                self.live_of_run.entry(run_id).or_default().insert(id);
+                self.live_of_number.insert((org_id, number), id);
             }
             (true, false) => {
-                if let Some(count) = self.live_of_org.get_mut(&call.org_id) {
+                if let Some(count) = self.live_of_org.get_mut(&org_id) {
                     *count = count.saturating_sub(1);
                 }
-                self.live_of_run.entry(call.run_id).or_default().remove(&call.id);
-                self.live_of_number.remove(&(call.org_id, call.number));
+                self.live_of_run.entry(run_id).or_default().remove(&id);
+                self.live_of_number.remove(&(org_id, number));
             }
             _ => {}
         }
-        self.calls.insert(call.id, call);
     }
 
     fn commit_attempt(&mut self, call: &Call, change: Option<AttemptChange>) {

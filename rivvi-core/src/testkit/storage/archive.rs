@@ -74,7 +74,8 @@ pub async fn people_come_page_by_page_and_by_organization(storage: &Storage) {
 pub async fn archived_calls_are_kept_and_replaced(storage: &Storage) {
     let scene = Scene::active(storage, 1, 5).await;
     let other = scene.sibling(storage, 2, 1).await;
-    let archived = |call: crate::domain::Call| ArchivedCall { person_id: person(1, 1).id, call };
+    let archived =
+        |call: crate::domain::Call| ArchivedCall { person_id: person(1, 1).id, call, call_log: None };
     let mut calls: Vec<_> = scene.begin_all(storage).await.into_iter().map(archived).collect();
     let of_other: Vec<_> = other.begin_all(storage).await.into_iter().map(archived).collect();
     storage.archive.add_calls(calls.iter().rev().chain(&of_other).cloned().collect()).await.unwrap();
@@ -109,7 +110,11 @@ pub async fn archived_calls_outlive_their_run(storage: &Storage) {
     };
     scene.apply_all(storage, vec![build::told(&call, ended)]).await;
     let call = scene.call(storage, call.id).await;
-    let archived = ArchivedCall { call, person_id: person(1, 1).id };
+    let archived = ArchivedCall {
+        call,
+        person_id: person(1, 1).id,
+        call_log: Some("call-logs/1/2/processed/3-formatted.json".into()),
+    };
     storage.archive.add_calls(vec![archived.clone()]).await.unwrap();
     scene.step(storage, crate::machine::RunInput::CheckSettled).await.unwrap();
     scene.step(storage, crate::machine::RunInput::Finish).await.unwrap();

@@ -87,6 +87,8 @@ pub async fn every_field_of_a_run_is_kept(storage: &Storage) {
         completing_since: Some(second(3) + build::TICK),
         finished_at: Some(second(4) + build::TICK),
         report: Some(Arc::new(build::import_report())),
+        raw_file: Some("raw-uploads/1/2/3/20300107T090000Z.xlsx".into()),
+        processed_file: Some("processed-data/1/2/3/data.json".into()),
         ..run
     };
     let change = |_: &Run, _: &RunFacts| Ok(RunChange { run: full.clone(), events: Vec::new(), at: start() });

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{NaiveTime, TimeDelta};
 use rivvi_core::domain::{Aggregate, CallId, ContactState, Disposition, E164, Event, RunState};
-use rivvi_core::storage::ContactQuery;
+use rivvi_core::storage::object_store::ObjectStoreExt;
+use rivvi_core::storage::object_store::path::Path;
+use rivvi_core::storage::{ArchivedCall, ContactQuery};
 
 use crate::world::{CAP, CONCURRENCY, CONTACTS, World};
 
@@ -12,7 +14,8 @@ use crate::world::{CAP, CONCURRENCY, CONTACTS, World};
 pub(crate) fn check(world: &World) -> Result<(), String> {
     futures::executor::block_on(async {
         legs(world).await?;
-        ends(world).await
+        ends(world).await?;
+        call_logs(world).await
     })?;
     journal(world)
 }
@@ -99,6 +102,23 @@ async fn ends(world: &World) -> Result<(), String> {
         require(rang == expected || *disposition == Disposition::Unknown, || {
             format!("P4: call {id} is {disposition}, and the network saw it: {rang}")
         })?;
+    }
+    Ok(())
+}
+
+/// P4: with a blob store, every call is logged there as it is archived.
+async fn call_logs(world: &World) -> Result<(), String> {
+    if world.storm.blobs.is_none() {
+        return Ok(());
+    }
+    let archived = world.storage.archive.archived_calls(world.run_id, None, usize::MAX).await.unwrap();
+    let legs = world.network.legs();
+    require(archived.len() >= legs, || format!("P4: {} calls are archived of {legs}", archived.len()))?;
+    for call in archived {
+        let path = Path::from(call.call_log.clone().unwrap_or_default());
+        let log = world.blobs.get(&path).await.map_err(|error| format!("P4: {error}"))?;
+        let log: ArchivedCall = serde_json::from_slice(&log.bytes().await.unwrap()).unwrap();
+        require(log == call, || format!("P4: {path} is not what was archived"))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! The whole engine in a storm, decided by a seed: several nodes with clocks that differ, on a ledger that fails, at a
-//! network that loses answers and webhooks, crashing at any await. Then the faults heal, and everything must settle.
+//! The whole engine in a storm, decided by a seed: several nodes with clocks that differ, on a ledger that fails, some
+//! with a blob store that fails, at a network that loses answers and webhooks, crashing at any await. Then the faults
+//! heal, and everything must settle.
 //!
 //! `RIVVI_SEED=17 cargo test -p rivvi-provider-sim --test simulation` replays one seed with its timeline;
 //! `RIVVI_SEEDS=5000` runs as many.
@@ -33,7 +34,16 @@ fn no_storm_breaks_a_promise() {
         }
     }
     println!("faults fired: {fired:?}");
-    for fault in ["store busy", "store unavailable", "store answer lost", "crash", "pause", "suppression"] {
+    for fault in [
+        "store busy",
+        "store unavailable",
+        "store answer lost",
+        "blobs unavailable",
+        "blobs answer lost",
+        "crash",
+        "pause",
+        "suppression",
+    ] {
         assert!(fired.get(fault).is_some_and(|count| *count > 0), "{fault} never fired");
     }
 }

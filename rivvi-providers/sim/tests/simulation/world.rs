@@ -23,8 +23,9 @@ use rivvi_core::provider::{
     CallLookup, CallUpdate, Delivery, FindCall, PlaceCall, PlacedCall, ProviderError, VoiceCapabilities,
     VoiceProvider, WebhookError, WebhookRequest,
 };
-use rivvi_core::storage::Storage;
-use rivvi_core::testkit::{FaultyLedger, LedgerFaults};
+use rivvi_core::storage::object_store::memory::InMemory;
+use rivvi_core::storage::{Blobs, Storage};
+use rivvi_core::testkit::{BlobFaults, FaultyBlobs, FaultyLedger, LedgerFaults};
 use rivvi_provider_sim::{Behaviour, SimulatedNetwork};
 
 /// What is wrong with the world, and for how long.
@@ -37,6 +38,8 @@ pub(crate) struct Storm {
     pub(crate) skew_seconds: i64,
     pub(crate) hours: i64,
     pub(crate) sabotage: Option<Sabotage>,
+    /// With a blob store that fails like this, from which the run is loaded in the midst of the storm.
+    pub(crate) blobs: Option<BlobFaults>,
 }
 
 /// A defect put in on purpose, to see that the checker finds it.
@@ -103,6 +106,7 @@ impl Storm {
             skew_seconds: 0,
             hours: 60,
             sabotage: None,
+            blobs: (seed % 4 == 3).then_some(BlobFaults { unavailable: 0.03, answer_lost: 0.03 }),
         };
         behaviour.lost_answers = 0.05;
         behaviour.lost_webhooks = 0.1;
@@ -162,6 +166,7 @@ pub(crate) struct World {
     pub(crate) run_id: RunId,
     /// Numbers with the instant at which their suppression was acknowledged, and the calls named as live then.
     pub(crate) suppressed: Vec<(E164, DateTime<Utc>, Vec<rivvi_core::domain::CallId>)>,
+    pub(crate) blobs: FaultyBlobs,
     clock: Arc<VirtualClock>,
     nodes: Vec<Node>,
     dice: StdRng,
@@ -210,7 +215,9 @@ impl World {
         let start = start + TimeDelta::days(dice.random_range(0..800));
         let clock = Arc::new(VirtualClock::new(start));
         let network = SimulatedNetwork::new(clock.clone(), seed, storm.behaviour.clone());
-        let storage = Storage::in_memory();
+        let blobs = FaultyBlobs::new(Arc::new(InMemory::new()), seed, BlobFaults::default());
+        let mut storage = Storage::in_memory();
+        storage.blobs = storm.blobs.map(|_| Blobs::new(blobs.clone()));
         let calm = Rivvi::builder().storage(storage.clone()).clock(clock.clone());
         let calm = calm.ids(IdSource::seeded(seed)).build().unwrap();
         let new = NewOrganization {
@@ -233,7 +240,13 @@ impl World {
         let sheet = Sheet::from_bytes("storm.csv", sheet(&mut dice)).unwrap();
         let run = calm.runs().import(campaign.id, sheet).await.unwrap();
         assert_eq!(run.report.imported, CONTACTS);
-        calm.runs().start(run.id).await.unwrap();
+        match storm.blobs {
+            None => calm.runs().start(run.id).await.unwrap(),
+            Some(faults) => {
+                blobs.set_faults(faults);
+                calm.runs().schedule(run.id, start).await.unwrap()
+            }
+        };
         let mut world = Self {
             storm,
             storage,
@@ -241,6 +254,7 @@ impl World {
             organization,
             run_id: run.id,
             suppressed: Vec::new(),
+            blobs,
             clock,
             nodes: Vec::new(),
             dice,
@@ -378,6 +392,7 @@ impl World {
         for node in &self.nodes {
             node.ledger.set_faults(LedgerFaults::default());
         }
+        self.blobs.set_faults(BlobFaults::default());
         let rivvi = self.nodes[0].rivvi.clone();
         if let Ok(Some(run)) = rivvi.runs().find(self.run_id).await
             && run.state == RunState::Paused
@@ -398,6 +413,7 @@ impl World {
 
     pub(crate) fn fired(&self) -> BTreeMap<&'static str, u64> {
         let mut fired = self.fired.clone();
+        fired.extend(self.blobs.fired());
         for (fault, count) in self.nodes.iter().flat_map(|node| node.ledger.fired()) {
             *fired.entry(fault).or_default() += count;
         }

@@ -54,6 +54,15 @@ impl Display {
         self.bar.set_message(text);
     }
 
+    /// Shows why there is nothing new to show.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.shown_at = self.clock.monotonic();
+        if self.lines {
+            eprintln!("{text}");
+        }
+        self.bar.set_message(text.to_owned());
+    }
+
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }

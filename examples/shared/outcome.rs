@@ -1,15 +1,13 @@
 //! What came of it, for programs and for people.
 
 use std::fmt;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rivvi::Rivvi;
-use rivvi::domain::{Contact, ContactState, Disposition, Exclusion, Outcome, Run};
-use rivvi::engine::Progress;
+use rivvi::domain::{Disposition, Exclusion, Outcome, Run};
+use rivvi::engine::{Progress, RunImportError};
 use rivvi::import::ImportReport;
-use rivvi::storage::{ContactQuery, StorageError};
+use rivvi::storage::StorageError;
 use serde_json::{Map, Value, json};
 
 /// Why the program ends without having done its job.
@@ -41,6 +39,15 @@ impl fmt::Display for Failure {
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         Self::Broken(error.to_string())
+    }
+}
+
+impl From<RunImportError> for Failure {
+    fn from(error: RunImportError) -> Self {
+        match error {
+            RunImportError::Storage(error) => error.into(),
+            error => Self::Input(error.to_string()),
+        }
     }
 }
 
@@ -100,7 +107,7 @@ const USUAL: [Disposition; 6] = [
 ];
 
 /// The people's form of the result.
-pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress, wall: Duration) -> String {
+pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress) -> String {
     let tally = &progress.tally;
     let mut text = format!(
         "\nRun {} is {}.\n  {} rows: {} imported, {} duplicates, {} invalid\n  {} calls placed, at most {} at once\n",
@@ -124,50 +131,10 @@ pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress, wal
     for (disposition, count) in &tally.dispositions {
         text.push_str(&bar(disposition.name(), *count, progress.placed()));
     }
-    let took = humantime::format_duration(Duration::from_secs(progress.elapsed.as_secs()));
-    text.push_str(&format!("\n  {took} of virtual time in {:.1} s\n", wall.as_secs_f64()));
     text
 }
 
 fn bar(name: &str, count: u64, of: u64) -> String {
     let filled = usize::try_from(count * 30 / of.max(1)).unwrap_or(30).min(30);
     format!("    {name:<18} {count:>7}  {}\n", "█".repeat(filled))
-}
-
-/// Writes what became of each contact to a CSV file.
-pub(crate) async fn write_report(rivvi: &Rivvi, run: &Run, path: &Path) -> Result<(), Failure> {
-    let broken = |error: &dyn fmt::Display| Failure::Broken(format!("{}: {error}", path.display()));
-    let mut writer = csv::Writer::from_path(path).map_err(|error| broken(&error))?;
-    let header = ["row", "number", "outcome", "reason", "attempts", "last_disposition", "settled_at"];
-    writer.write_record(header).map_err(|error| broken(&error))?;
-    let mut after = None;
-    loop {
-        let query = ContactQuery { run_id: run.id, number: None, after, limit: 1_000 };
-        let contacts = rivvi.storage().ledger.contacts(query).await?;
-        let Some(last) = contacts.last() else { break };
-        after = Some(last.id);
-        for contact in &contacts {
-            writer.write_record(record(contact)).map_err(|error| broken(&error))?;
-        }
-    }
-    writer.flush().map_err(|error| broken(&error))
-}
-
-fn record(contact: &Contact) -> [String; 7] {
-    let (outcome, reason, at) = match contact.status.state {
-        ContactState::Settled { outcome, exclusion, at } => {
-            (outcome.name(), exclusion.map_or("", |reason| reason.name()), at.to_rfc3339())
-        }
-        ContactState::Waiting { .. } => ("waiting", "", String::new()),
-        ContactState::Calling { .. } => ("calling", "", String::new()),
-    };
-    [
-        contact.row.to_string(),
-        contact.number.expose(),
-        outcome.to_owned(),
-        reason.to_owned(),
-        contact.status.attempts.to_string(),
-        contact.status.last_disposition.map_or(String::new(), |disposition| disposition.to_string()),
-        at,
-    ]
 }

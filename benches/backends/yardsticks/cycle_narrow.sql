@@ -1,0 +1,4 @@
+-- pgbench: take from the narrow table, append an attempt, end it; two transactions.
+\set campaign random(0, 19)
+WITH taken AS (DELETE FROM due WHERE ctid = ANY (ARRAY(SELECT ctid FROM due WHERE campaign = :campaign AND due_at <= now() ORDER BY priority DESC, due_at, id FOR UPDATE SKIP LOCKED LIMIT :n)) RETURNING id), begun AS (INSERT INTO attempt_narrow (contact, campaign, status) SELECT id, :campaign, 'dialing' FROM taken RETURNING id, contact), read AS (SELECT begun.id, phone, zone, variables FROM begun JOIN template ON template.id = begun.contact) SELECT coalesce(array_agg(id), '{}')::text AS ids, sum(length(phone)) + sum(length(variables::text)) AS size FROM read \gset
+UPDATE attempt_narrow SET status = 'ended', outcome = 'completed', provider_reference = 'CA' || contact WHERE id = ANY (':ids'::bigint[]);
