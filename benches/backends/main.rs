@@ -63,9 +63,14 @@ async fn postgres(options: &Options) {
     pgbench::prepare().await;
     let mut ours = 0.0_f64;
     let mut yardsticks = [("cycle_attempt", 0.0_f64), ("cycle_narrow", 0.0), ("own_statements", 0.0)];
+    let (mut grown, mut claims) = (0.0_f64, [("claim", 0.0_f64), ("own_claim", 0.0), ("own_begin", 0.0)]);
     for _ in 0..options.rounds {
         ours = ours.max(whole_step(options, "postgres").await);
+        grown = grown.max(whole_step(options, "postgres after a million").await);
         for (script, rate) in &mut yardsticks {
+            *rate = rate.max(pgbench::rate(script, options.batch, 4));
+        }
+        for (script, rate) in &mut claims {
             *rate = rate.max(pgbench::rate(script, options.batch, 4));
         }
     }
@@ -73,6 +78,13 @@ async fn postgres(options: &Options) {
     for (script, rate) in yardsticks {
         println!("  {script}: {rate:.0}/s, ratio {:.2}", ours / rate);
     }
+    println!("  after a million finished contacts: {grown:.0} contacts/s, ratio {:.2}", grown / ours);
+    let [(_, claim), (_, own_claim), (_, own_begin)] = claims;
+    println!(
+        "  our claim alone: {own_claim:.0}/s; by status column: {claim:.0}/s, ratio {:.2}",
+        own_claim / claim
+    );
+    println!("  10000 calls begun by our statements alone: {:.0} ms", 1e7 / own_begin);
 }
 
 async fn best(options: &Options, store: &str) -> f64 {

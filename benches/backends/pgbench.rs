@@ -27,6 +27,11 @@ pub(crate) fn rate(name: &str, batch: u32, clients: u32) -> f64 {
     tps * f64::from(batch)
 }
 
+/// Fills a schema with a million finished contacts.
+pub(crate) fn finish_a_million(schema: &str) {
+    psql(&["-c", &format!("SET search_path = {schema}"), "-f", &script("finished")]);
+}
+
 /// Removes a schema with everything in it.
 pub(crate) fn drop_schema(name: &str) {
     psql(&["-c", &format!("DROP SCHEMA IF EXISTS {name} CASCADE")]);

@@ -56,6 +56,12 @@ pub(crate) async fn open(name: &str) -> Opened {
             pgbench::drop_schema(SCHEMA);
             Opened { storage: postgres(SCHEMA).await.into(), guard: Guard::Schema }
         }
+        "postgres after a million" => {
+            pgbench::drop_schema(SCHEMA);
+            let storage = postgres(SCHEMA).await;
+            pgbench::finish_a_million(SCHEMA);
+            Opened { storage: storage.into(), guard: Guard::Schema }
+        }
         "dynamo" => Opened { storage: dynamo().await.into(), guard: Guard::Nothing },
         other => panic!("--store: expected memory, sqlite, postgres or dynamo, found {other}"),
     }

@@ -1,7 +1,7 @@
 -- The tables of Rivvi's PostgreSQL store in the schema `yardstick_own`, with 20 active runs and a million contacts that
 -- are due. `DELETE` would leave dead rows behind, so what a run before left is truncated.
 SET search_path = yardstick_own, yardstick;
-TRUNCATE contacts, contact_statuses, due, live_calls, ended_calls, journal, run_tallies, org_gates, runs;
+TRUNCATE contacts, contact_statuses, due, live_calls, ended_calls, call_references, journal, run_tallies, org_gates, runs;
 CREATE TABLE IF NOT EXISTS fixed_ids AS
 SELECT n AS campaign,
        ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS org_id,

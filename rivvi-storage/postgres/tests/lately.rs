@@ -1,0 +1,86 @@
+//! Two nodes that change the same calls in turn: what one remembers of a call is out of date whenever the other changed it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod database;
+
+use database::Schema;
+use rivvi_core::domain::{Aggregate, Disposition};
+use rivvi_core::machine::CallInput;
+use rivvi_core::provider::{Answerer, CallEvent};
+use rivvi_core::storage::{Storage, TakeOverdue};
+use rivvi_core::testkit::build::{self, second, told};
+use rivvi_core::testkit::storage::{Scene, assert_whole};
+
+const CONTACTS: u64 = 40;
+
+/// What may be told of a call; some of it twice, late, or after its end.
+fn events() -> [CallEvent; 7] {
+    let ended = |disposition| CallEvent::Ended { disposition, reason: None, talk_time: None };
+    [
+        CallEvent::Accepted { reference: Some("reference".into()) },
+        CallEvent::Ringing,
+        CallEvent::Answered { by: Answerer::Human },
+        CallEvent::OptOut,
+        CallEvent::Action { key: "k".into(), name: "sms".into(), parameters: Default::default() },
+        ended(Disposition::Busy),
+        ended(Disposition::AnsweredHuman),
+    ]
+}
+
+/// Batches of inputs in an order that looks random and is always the same.
+fn batches(calls: &[rivvi_core::domain::Call]) -> Vec<Vec<CallInput>> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = move |count: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % count
+    };
+    let events = events();
+    let mut batch =
+        || (0..=below(6)).map(|_| told(&calls[below(calls.len())], events[below(7)].clone())).collect();
+    (0..300).map(|_| batch()).collect()
+}
+
+#[tokio::test]
+async fn nodes_that_change_the_same_calls_in_turn_decide_as_one() {
+    let schema = Schema::new();
+    let nodes: [Storage; 2] = [schema.store().await.into(), schema.store().await.into()];
+    let alone = Storage::in_memory();
+    let (scene, reference) =
+        (Scene::active(&nodes[0], 1, CONTACTS).await, Scene::active(&alone, 1, CONTACTS).await);
+    let (calls, same) = (scene.begin_all(&nodes[0]).await, reference.begin_all(&alone).await);
+    assert_eq!(calls, same);
+    for (n, batch) in batches(&calls).into_iter().enumerate() {
+        let node = &nodes[(n / 2 + n / 7) % 2];
+        if n % 50 == 25 {
+            // A holder is replaced behind the back of the other.
+            let request = |n| TakeOverdue {
+                now: second(1_000 * n),
+                node: build::node_id(9),
+                hold_until: second(1_000 * n + 500),
+                limit: 5,
+            };
+            let n = i64::try_from(n).unwrap();
+            let taken = node.ledger.take_overdue(request(n)).await.unwrap();
+            assert_eq!(taken, alone.ledger.take_overdue(request(n)).await.unwrap());
+        }
+        assert_eq!(scene.apply(node, batch.clone()).await, reference.apply(&alone, batch).await, "batch {n}");
+    }
+    for row in 1..=CONTACTS {
+        let (contact, known) = (scene.contact(&nodes[1], row).await, reference.contact(&alone, row).await);
+        assert_eq!(contact, known);
+        let journal = |storage: &Storage| {
+            let (ledger, id) = (storage.ledger.clone(), Aggregate::Contact(contact.id));
+            async move { ledger.journal(id, 0, 1_000).await.unwrap() }
+        };
+        assert_eq!(journal(&nodes[0]).await, journal(&alone).await);
+    }
+    for call in &calls {
+        assert_eq!(scene.call(&nodes[0], call.id).await, reference.call(&alone, call.id).await);
+    }
+    assert_whole(&nodes[1], scene.run.id).await;
+    assert_eq!(
+        nodes[1].ledger.tally(scene.run.id).await.unwrap(),
+        alone.ledger.tally(scene.run.id).await.unwrap()
+    );
+}
