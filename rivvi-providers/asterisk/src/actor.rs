@@ -114,9 +114,10 @@ impl Actor {
             Order::StopPlayback { playback } => {
                 (client.tell(Method::DELETE, &format!("playbacks/{playback}"), &[], None).await, None)
             }
-            Order::Record { token, name, rules } => {
-                (self.record(&name, rules).await, Some(Happening::Kept { token: Some(token), reference: None }))
-            }
+            Order::Record { token, name, rules } => (
+                self.record(&name, rules).await,
+                Some(Happening::Kept { token: Some(token), reference: None }),
+            ),
             Order::StopRecording { name } => {
                 (client.tell(Method::POST, &format!("recordings/live/{name}/stop"), &[], None).await, None)
             }
@@ -127,7 +128,11 @@ impl Actor {
             }
             Order::Press { groups } => (self.press(&groups).await, None),
             Order::Detect => {
-                let query = [("context", self.shared.options.context.as_str()), ("extension", "detect"), ("priority", "1")];
+                let query = [
+                    ("context", self.shared.options.context.as_str()),
+                    ("extension", "detect"),
+                    ("priority", "1"),
+                ];
                 (client.tell(Method::POST, &own("continue"), &query, None).await, None)
             }
             Order::Hand { agent } => {
@@ -145,7 +150,9 @@ impl Actor {
                 (client.tell(method, &own("ring"), &[], None).await, None)
             }
             Order::CallAgent { channel, to, ring_timeout, .. } => {
-                let to = to.map(rivvi_core::domain::Personal::into_inner).or_else(|| self.shared.options.agent.clone());
+                let to = to
+                    .map(rivvi_core::domain::Personal::into_inner)
+                    .or_else(|| self.shared.options.agent.clone());
                 (self.call_agent(&channel, to, ring_timeout).await, Some(Happening::AgentNotCalled))
             }
             Order::Bridge { bridge, channel } => (self.bridge(&bridge, &channel).await, None),
@@ -154,7 +161,8 @@ impl Actor {
             }
             Order::Overhear { channel } => {
                 let app = self.shared.options.app.as_str();
-                let query = [("spy", "both"), ("app", app), ("appArgs", "ear"), ("snoopId", channel.as_str())];
+                let query =
+                    [("spy", "both"), ("app", app), ("appArgs", "ear"), ("snoopId", channel.as_str())];
                 (client.tell(Method::POST, &own("snoop"), &query, None).await, None)
             }
             Order::RecordAll { channel, name } => {
@@ -228,7 +236,12 @@ impl Actor {
         let path = format!("channels/{}/dtmf", self.channel);
         for Presses { pause, keys } in groups {
             let pause = pause.to_string();
-            let query = [("dtmf", keys.expose().as_str()), ("before", &pause), ("between", "100"), ("duration", "120")];
+            let query = [
+                ("dtmf", keys.expose().as_str()),
+                ("before", &pause),
+                ("between", "100"),
+                ("duration", "120"),
+            ];
             self.server.client.tell(Method::POST, &path, &query, None).await?;
         }
         Ok(())

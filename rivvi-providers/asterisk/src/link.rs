@@ -34,10 +34,16 @@ pub(crate) async fn keep(shared: Weak<Shared>, server: Arc<Server>) {
                 let replaced = read(&server, socket, clock.as_ref()).await;
                 server.set_link(Link::Down(None));
                 if replaced {
-                    tracing::warn!(server = server.name, "another program took over our application; give each its own");
+                    tracing::warn!(
+                        server = server.name,
+                        "another program took over our application; give each its own"
+                    );
                     wait = AGAIN_MAX;
                 } else {
-                    tracing::warn!(server = server.name, "events do not arrive any more; calls are placed elsewhere");
+                    tracing::warn!(
+                        server = server.name,
+                        "events do not arrive any more; calls are placed elsewhere"
+                    );
                 }
             }
             Err(error) => {
@@ -111,7 +117,8 @@ async fn resynchronize(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<(),
     let placed = server.placed();
     let ours = server.client.channels_of(&shared.options.app).await?;
     let channels = server.client.channels().await?;
-    let there: HashMap<&str, &Channel> = channels.iter().map(|channel| (channel.id.as_str(), channel)).collect();
+    let there: HashMap<&str, &Channel> =
+        channels.iter().map(|channel| (channel.id.as_str(), channel)).collect();
     for call in placed {
         match there.get(call.to_string().as_str()) {
             None => {
@@ -126,7 +133,9 @@ async fn resynchronize(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<(),
             Some(call) if server.has(call) => {}
             Some(call) if channel.id.len() == ID_LENGTH => adopt(shared, server, call, channel.state()),
             // An agent or an ear of a call that is gone, or that goes now.
-            Some(_) if shared.options.orphans == Orphans::HangUp => server.client.hang_up(&channel.id).await?,
+            Some(_) if shared.options.orphans == Orphans::HangUp => {
+                server.client.hang_up(&channel.id).await?
+            }
             _ => {}
         }
     }

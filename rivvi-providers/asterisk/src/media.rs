@@ -80,7 +80,9 @@ impl Speaker {
             tracing::warn!(%error, "a text could not be spoken");
         })?;
         let kept = match &self.speech.media {
-            SpeechMedia::Folder { here, .. } => self.write(here, name, &bytes).await.map_err(|e| e.to_string()),
+            SpeechMedia::Folder { here, .. } => {
+                self.write(here, name, &bytes).await.map_err(|e| e.to_string())
+            }
             SpeechMedia::Web { store, .. } => {
                 let path = object_store::path::Path::from(format!("{name}.{}", self.ending()));
                 store.store().put(&path, bytes.into()).await.map(drop).map_err(|error| error.to_string())
@@ -92,7 +94,8 @@ impl Speaker {
     /// Whole or not at all: Asterisk may look at any time.
     async fn write(&self, folder: &Path, name: &str, bytes: &Bytes) -> std::io::Result<()> {
         tokio::fs::create_dir_all(folder).await?;
-        let (new, path) = (folder.join(format!("{name}.new")), folder.join(format!("{name}.{}", self.ending())));
+        let (new, path) =
+            (folder.join(format!("{name}.new")), folder.join(format!("{name}.{}", self.ending())));
         tokio::fs::write(&new, bytes).await?;
         tokio::fs::rename(new, path).await
     }
@@ -133,7 +136,11 @@ impl Speaker {
     fn name_of(&self, request: &SpeechRequest) -> String {
         let mut hash = Sha256::new();
         let name = self.speech.synthesizer.name();
-        let parts = [name.as_str(), request.language.as_deref().unwrap_or("-"), request.voice.as_deref().unwrap_or("-")];
+        let parts = [
+            name.as_str(),
+            request.language.as_deref().unwrap_or("-"),
+            request.voice.as_deref().unwrap_or("-"),
+        ];
         for part in parts.iter().chain(&[self.ending(), request.text.expose()]) {
             hash.update(u64::try_from(part.len()).unwrap_or_default().to_be_bytes());
             hash.update(part.as_bytes());

@@ -141,16 +141,28 @@ impl AsteriskServer {
         if !usable {
             return Err(wrong());
         }
-        Self { name: name.to_owned(), weight: 1, calls_max: None, base, user, password: Secret::new(password) }
-            .with_credentials_decoded()
-            .ok_or_else(wrong)
+        Self {
+            name: name.to_owned(),
+            weight: 1,
+            calls_max: None,
+            base,
+            user,
+            password: Secret::new(password),
+        }
+        .with_credentials_decoded()
+        .ok_or_else(wrong)
     }
 
     /// The server at `http://HOST:PORT[/PREFIX]` with the credentials of a user of its `ari.conf`.
     ///
     /// # Errors
     /// If `url` is something else.
-    pub fn with_user(name: &str, url: &str, user: &str, password: Secret) -> Result<Self, AsteriskOptionsError> {
+    pub fn with_user(
+        name: &str,
+        url: &str,
+        user: &str,
+        password: Secret,
+    ) -> Result<Self, AsteriskOptionsError> {
         let wrong = || AsteriskOptionsError::Url { server: name.to_owned() };
         let mut base = Url::parse(url).map_err(|_| wrong())?;
         base.set_username("x").map_err(|()| wrong())?;

@@ -120,7 +120,8 @@ impl Asterisk {
         match std::mem::replace(&mut *tasks, Tasks::None) {
             Tasks::Waiting(delivering) => {
                 let links = self.shared().servers.iter();
-                let links = links.map(|server| tokio::spawn(link::keep(Arc::downgrade(self.shared()), server.clone())));
+                let links = links
+                    .map(|server| tokio::spawn(link::keep(Arc::downgrade(self.shared()), server.clone())));
                 *tasks = Tasks::Running(std::iter::once(tokio::spawn(delivering)).chain(links).collect());
             }
             running => *tasks = running,
@@ -202,7 +203,8 @@ impl Asterisk {
         let number = request.to.expose();
         let digits = number.trim_start_matches('+');
         let endpoint = options.endpoint.replace("{number}", &number).replace("{digits}", digits);
-        let longest = request.ring_timeout.saturating_add(request.max_duration).saturating_add(ASTERISK_ENDS_AFTER);
+        let longest =
+            request.ring_timeout.saturating_add(request.max_duration).saturating_add(ASTERISK_ENDS_AFTER);
         let channel = request.call_id.to_string();
         let originate = Originate {
             channel: &channel,
@@ -240,7 +242,8 @@ impl Asterisk {
         if name.contains('{') {
             return false;
         }
-        let known = server.client.tell(http::Method::GET, &format!("endpoints/{technology}/{name}"), &[], None).await;
+        let known =
+            server.client.tell(http::Method::GET, &format!("endpoints/{technology}/{name}"), &[], None).await;
         known.is_err_and(|error| error.status().is_some_and(|status| status == http::StatusCode::NOT_FOUND))
     }
 
@@ -344,7 +347,12 @@ impl VoiceProvider for Asterisk {
         if known != Mark::None {
             return Ok(placed());
         }
-        let machine = CallMachine::new(call.to_string(), lead, request.max_duration, self.shared().options.record_calls);
+        let machine = CallMachine::new(
+            call.to_string(),
+            lead,
+            request.max_duration,
+            self.shared().options.record_calls,
+        );
         let folder = format!("call-recordings/{}/{}", request.org_id, request.run_id);
         let events = actor::spawn(self.shared(), server, call, machine, folder);
         let first = server.take_on(call, events, false);

@@ -100,7 +100,12 @@ impl Server {
     }
 
     /// Takes a call on, unless it is known already: then `events` is dropped.
-    pub(crate) fn take_on(&self, call: CallId, events: mpsc::UnboundedSender<Happening>, placed: bool) -> bool {
+    pub(crate) fn take_on(
+        &self,
+        call: CallId,
+        events: mpsc::UnboundedSender<Happening>,
+        placed: bool,
+    ) -> bool {
         let mut calls = self.calls();
         let new = !calls.live.contains_key(&call);
         if new {

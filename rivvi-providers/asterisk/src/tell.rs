@@ -43,7 +43,13 @@ impl Teller {
         *self.sink.write().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     }
 
-    pub(crate) fn tell(&self, server: &Arc<Server>, call: CallId, event: CallEvent, at: chrono::DateTime<chrono::Utc>) {
+    pub(crate) fn tell(
+        &self,
+        server: &Arc<Server>,
+        call: CallId,
+        event: CallEvent,
+        at: chrono::DateTime<chrono::Utc>,
+    ) {
         let update = CallUpdate { call: CallRef::Id(call), at, event };
         let _ = self.queue.send(Told { call, update, server: server.clone() });
     }
@@ -63,7 +69,9 @@ async fn deliver(
             match to {
                 Some(sink) => match sink.deliver(updates.clone()).await {
                     Ok(()) => break,
-                    Err(error) => tracing::warn!(%error, updates = updates.len(), "updates are delivered again"),
+                    Err(error) => {
+                        tracing::warn!(%error, updates = updates.len(), "updates are delivered again")
+                    }
                 },
                 None => tracing::debug!("updates wait until the engine connects"),
             }

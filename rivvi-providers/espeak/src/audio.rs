@@ -101,7 +101,9 @@ mod tests {
     use super::*;
 
     fn tone(rate: u32, hertz: f64) -> Vec<i16> {
-        let sample = |n: u32| (10_000.0 * (std::f64::consts::TAU * hertz * f64::from(n) / f64::from(rate)).sin()) as i16;
+        let sample = |n: u32| {
+            (10_000.0 * (std::f64::consts::TAU * hertz * f64::from(n) / f64::from(rate)).sin()) as i16
+        };
         (0..rate).map(sample).collect()
     }
 
@@ -125,14 +127,18 @@ mod tests {
 
     #[test]
     fn mulaw_is_that_of_the_standard() {
-        for (sample, byte) in [(0, 0xff), (-1, 0x7f), (32_767, 0x80), (-32_768, 0x00), (1_000, 0xce), (-1_000, 0x4e)] {
+        for (sample, byte) in
+            [(0, 0xff), (-1, 0x7f), (32_767, 0x80), (-32_768, 0x00), (1_000, 0xce), (-1_000, 0x4e)]
+        {
             assert_eq!(mulaw(sample), byte, "{sample}");
         }
     }
 
     #[test]
     fn a_wave_without_a_length_is_read_and_another_is_not() {
-        let mut wave = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x22\x56\0\0\x44\xac\0\0\x02\0\x10\0".to_vec();
+        let mut wave =
+            b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x22\x56\0\0\x44\xac\0\0\x02\0\x10\0"
+                .to_vec();
         wave.extend_from_slice(b"data\xff\xff\xff\x7f\x01\0\xff\xff");
         assert_eq!(read_wave(&wave), Some((22_050, vec![1, -1])));
         for cut in 0..wave.len() - 4 {

@@ -25,9 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rivvi_core::domain::ProviderName;
-use rivvi_core::provider::{
-    ProviderError, ProviderErrorKind, SpeechRequest, SpeechSynthesizer,
-};
+use rivvi_core::provider::{ProviderError, ProviderErrorKind, SpeechRequest, SpeechSynthesizer};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -55,7 +53,11 @@ impl Espeak {
         Self { program: path.into(), turns: Arc::new(Semaphore::new(PROCESSES_MAX)) }
     }
 
-    fn error(&self, kind: ProviderErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ProviderError {
+    fn error(
+        &self,
+        kind: ProviderErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> ProviderError {
         ProviderError::not_sent(&self.name(), "synthesize", kind).with_source(source)
     }
 

@@ -243,7 +243,10 @@ async fn read_refusal(answer: reqwest::Response) -> Result<reqwest::Response, Ar
     let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|wait| wait.to_str().ok());
     let wait = wait.and_then(|wait| wait.trim().parse().ok()).map(Duration::from_secs);
     let allocation = status == StatusCode::INTERNAL_SERVER_ERROR
-        && answer.bytes().await.is_ok_and(|body| body.as_ref().windows(17).any(|part| part == b"Allocation failed"));
+        && answer
+            .bytes()
+            .await
+            .is_ok_and(|body| body.as_ref().windows(17).any(|part| part == b"Allocation failed"));
     refused(status, allocation, wait)?;
     Err(AriError::Garbled)
 }

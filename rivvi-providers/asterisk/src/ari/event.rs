@@ -122,8 +122,9 @@ impl Event {
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let raw: Raw<'_> = serde_json::from_str(text)
             .map_err(|error| format!("an event cannot be read at column {}", error.column()))?;
-        let at = DateTime::parse_from_str(raw.timestamp, TIMESTAMP)
-            .map_err(|_| format!("{}: expected a timestamp such as 2026-01-31T09:47:39.723+0000", raw.kind()))?;
+        let at = DateTime::parse_from_str(raw.timestamp, TIMESTAMP).map_err(|_| {
+            format!("{}: expected a timestamp such as 2026-01-31T09:47:39.723+0000", raw.kind())
+        })?;
         Ok(Self { at: at.to_utc(), channel: raw.channel_id(), what: raw.what() })
     }
 }
@@ -254,7 +255,10 @@ mod tests {
         assert_eq!(event.what, What::Destroyed { cause: 17, sip: None });
         assert_eq!(event.channel, "x");
         assert_eq!(event.at, "2026-01-31T09:47:39.723Z".parse::<DateTime<Utc>>().unwrap());
-        assert_eq!(read(r#"{"type":"Brand\u004eew","timestamp":"2026-01-31T11:47:39.723+0200"}"#).what, What::Other);
+        assert_eq!(
+            read(r#"{"type":"Brand\u004eew","timestamp":"2026-01-31T11:47:39.723+0200"}"#).what,
+            What::Other
+        );
     }
 
     #[test]

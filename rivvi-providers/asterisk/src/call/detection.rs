@@ -37,7 +37,12 @@ impl Detection {
     }
 
     /// The channel is back from the dialplan with what `AMD()` found. Returns the result, unless it is to be told later.
-    pub(crate) fn back(&mut self, found: Detected, now: DateTime<Utc>, orders: &mut Vec<Order>) -> Option<Detected> {
+    pub(crate) fn back(
+        &mut self,
+        found: Detected,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) -> Option<Detected> {
         if found == Detected::Voicemail && self.await_greeting_end {
             self.stage = Stage::Greeting { silent_at: Some(now + GREETING_HEARD_MAX) };
             orders.push(Order::WatchTalking);

@@ -115,8 +115,7 @@ impl Leg {
     /// The end of a leg that nobody saw and nobody knows the cause of.
     pub(crate) fn end_unseen(&mut self, at: DateTime<Utc>) -> CallEvent {
         self.over = true;
-        let disposition =
-            if self.is_answered() { self.answered_disposition() } else { Disposition::Unknown };
+        let disposition = if self.is_answered() { self.answered_disposition() } else { Disposition::Unknown };
         // When it ended is not known, so neither is for how long they talked.
         self.answered_at = self.answered_at.filter(|_| false);
         self.ended(disposition, "ended while nobody looked".into(), at)

@@ -103,7 +103,6 @@ impl CallMachine {
         Self { leg, ..Self::new(channel, Lead::Nobody, Duration::MAX, false) }
     }
 
-
     /// When it is to be told of the time.
     pub(crate) fn wake_at(&self) -> Option<DateTime<Utc>> {
         let talk = match &self.lead {
@@ -140,7 +139,8 @@ impl CallMachine {
             self.leg.end_here();
             self.end_again_at = Some(now + END_MAX);
         }
-        self.keeping += orders.iter().map(|order| u32::from(matches!(order, Order::Keep { .. }))).sum::<u32>();
+        self.keeping +=
+            orders.iter().map(|order| u32::from(matches!(order, Order::Keep { .. }))).sum::<u32>();
         self.finish(now, &mut orders);
         orders
     }
@@ -155,7 +155,8 @@ impl CallMachine {
             }
         }
         if self.leg.is_answered() && !was_answered {
-            self.ends_by = now.checked_add_signed(TimeDelta::from_std(self.max_duration).unwrap_or(TimeDelta::MAX));
+            self.ends_by =
+                now.checked_add_signed(TimeDelta::from_std(self.max_duration).unwrap_or(TimeDelta::MAX));
         }
         match &event.what {
             What::StasisStart { args } => self.commandable(args, event.at, now, orders),
@@ -174,7 +175,13 @@ impl CallMachine {
         }
     }
 
-    fn commandable(&mut self, args: &[String], at: DateTime<Utc>, now: DateTime<Utc>, orders: &mut Vec<Order>) {
+    fn commandable(
+        &mut self,
+        args: &[String],
+        at: DateTime<Utc>,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
         let detected = (args.first().map(String::as_str) == Some(DETECTED))
             .then(|| detection::read(args.get(1).map(String::as_str), args.get(2).map(String::as_str)));
         if let Some(found) = detected {

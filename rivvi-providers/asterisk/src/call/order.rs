@@ -15,12 +15,7 @@ pub(crate) enum Order {
     /// Play a recording to the callee.
     Play { token: Token, playback: String, audio: Personal<String> },
     /// Make speech of a text; answer with [`Happening::Spoken`](super::Happening::Spoken).
-    Speak {
-        token: Token,
-        text: Personal<String>,
-        language: Option<Personal<String>>,
-        voice: Option<String>,
-    },
+    Speak { token: Token, text: Personal<String>, language: Option<Personal<String>>, voice: Option<String> },
     /// Stop a playback.
     StopPlayback { playback: String },
     /// Record the callee.

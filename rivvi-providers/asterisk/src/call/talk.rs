@@ -80,7 +80,12 @@ impl Talk {
     }
 
     /// The channel takes commands, for the first time or again.
-    pub(crate) fn commandable(&mut self, found: Option<Detected>, now: DateTime<Utc>, orders: &mut Vec<Order>) {
+    pub(crate) fn commandable(
+        &mut self,
+        found: Option<Detected>,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
         self.commandable = true;
         for effect in std::mem::take(&mut self.waiting) {
             self.perform(effect, now, orders);
@@ -146,7 +151,13 @@ impl Talk {
     }
 
     /// Speech was made of a text, or could not be.
-    pub(crate) fn spoken(&mut self, token: Token, audio: Option<String>, now: DateTime<Utc>, orders: &mut Vec<Order>) {
+    pub(crate) fn spoken(
+        &mut self,
+        token: Token,
+        audio: Option<String>,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
         if self.speaking != Some(token) {
             return;
         }
