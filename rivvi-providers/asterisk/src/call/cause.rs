@@ -13,15 +13,27 @@ pub(crate) struct Cause {
     pub(crate) sip: Option<u16>,
 }
 
+/// What was heard of the callee's side before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Heard {
+    #[default]
+    Nothing,
+    /// That it ends the call.
+    End,
+    /// Ringing, or another progress.
+    Ringing,
+}
+
 impl Cause {
     /// How a call ended that was not answered and that we did not end.
     ///
-    /// `reached`: the callee's side was heard of, by ringing, progress or its own refusal. Asterisk gives the cause 19
-    /// also when its own time is over and nobody ever answered the INVITE; then nobody's phone is known to have rung.
-    pub(crate) fn disposition(self, reached: bool) -> Disposition {
+    /// Asterisk gives the cause 19 also when its own time is over and nobody ever answered the INVITE, and 18 when its
+    /// transaction is given up; then no phone is known to have rung.
+    pub(crate) fn disposition(self, heard: Heard) -> Disposition {
         match self.code {
             17 => Disposition::Busy,
-            18..=20 if reached => Disposition::NoAnswer,
+            18 if heard == Heard::Ringing => Disposition::NoAnswer,
+            19 | 20 if heard != Heard::Nothing => Disposition::NoAnswer,
             26 => Disposition::NoAnswer,
             // Chan_pjsip makes 21 of 401 and 407 as well: it is us whom the trunk rejects.
             21 if !matches!(self.sip, Some(401 | 407)) => Disposition::Rejected,
@@ -109,10 +121,15 @@ mod tests {
             (999, None, Failed),
         ];
         for (code, sip, expected) in reached {
-            assert_eq!(Cause { code, sip }.disposition(true), expected, "{code} {sip:?}");
+            assert_eq!(Cause { code, sip }.disposition(Heard::Ringing), expected, "{code} {sip:?}");
         }
-        for code in [18, 19] {
-            assert_eq!(Cause { code, sip: Some(480) }.disposition(false), Failed, "nobody was heard of");
+        for (code, heard, expected) in [
+            (18, Heard::Nothing, Failed),
+            (18, Heard::End, Failed),
+            (19, Heard::Nothing, Failed),
+            (19, Heard::End, NoAnswer),
+        ] {
+            assert_eq!(Cause { code, sip: Some(480) }.disposition(heard), expected, "{code} {heard:?}");
         }
         assert_eq!(Cause { code: 17, sip: Some(486) }.to_string(), "17 user busy (SIP 486)");
     }

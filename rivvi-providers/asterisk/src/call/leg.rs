@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rivvi_core::domain::Disposition;
 use rivvi_core::provider::{Answerer, CallEvent};
 
-use super::cause::Cause;
+use super::cause::{Cause, Heard};
 use crate::ari::{ChannelState, DialStatus, Event, What};
 
 /// What is known of a leg. How it ended is decided by the cause of its channel's end and by what was seen before, and by
@@ -12,8 +12,7 @@ use crate::ari::{ChannelState, DialStatus, Event, What};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Leg {
     ringing: bool,
-    /// The callee's side was heard of.
-    reached: bool,
+    heard: Heard,
     answered_at: Option<DateTime<Utc>>,
     by: Option<Answerer>,
     ended_here: bool,
@@ -25,7 +24,8 @@ impl Leg {
     pub(crate) fn found(state: ChannelState, now: DateTime<Utc>) -> Self {
         let up = state == ChannelState::Up;
         let ringing = up || state == ChannelState::Ringing;
-        Self { ringing, reached: ringing, answered_at: up.then_some(now), ..Self::default() }
+        let heard = if ringing { Heard::Ringing } else { Heard::Nothing };
+        Self { ringing, heard, answered_at: up.then_some(now), ..Self::default() }
     }
 
     /// Whether somebody or something has answered.
@@ -66,7 +66,7 @@ impl Leg {
         match &event.what {
             _ if self.over => Vec::new(),
             What::Dial(DialStatus::Progress) => {
-                self.reached = true;
+                self.heard = Heard::Ringing;
                 Vec::new()
             }
             What::Dial(DialStatus::Ringing) | What::State(ChannelState::Ringing) => self.ring(),
@@ -74,8 +74,9 @@ impl Leg {
                 self.answer(event.at)
             }
             What::HangupRequest { soft } => {
-                // Not soft: the far side asks, so it was reached.
-                self.reached |= !soft;
+                if !soft {
+                    self.heard = self.heard.max(Heard::End);
+                }
                 self.ended_here |= soft;
                 Vec::new()
             }
@@ -85,7 +86,7 @@ impl Leg {
     }
 
     fn ring(&mut self) -> Vec<CallEvent> {
-        self.reached = true;
+        self.heard = Heard::Ringing;
         if std::mem::replace(&mut self.ringing, true) || self.is_answered() {
             return Vec::new();
         }
@@ -93,7 +94,7 @@ impl Leg {
     }
 
     fn answer(&mut self, at: DateTime<Utc>) -> Vec<CallEvent> {
-        self.reached = true;
+        self.heard = Heard::Ringing;
         if self.is_answered() {
             return Vec::new();
         }
@@ -107,7 +108,7 @@ impl Leg {
         let disposition = match self.answered_at {
             Some(_) => self.answered_disposition(),
             None if self.ended_here && matches!(cause.code, 0 | 16 | 19 | 32) => Disposition::Canceled,
-            None => cause.disposition(self.reached),
+            None => cause.disposition(self.heard),
         };
         self.ended(disposition, cause.to_string(), at)
     }
@@ -123,7 +124,8 @@ impl Leg {
 
     /// The end as the server noted it while nobody looked.
     pub(crate) fn end_noted(&mut self, noted: Noted, at: DateTime<Utc>) -> CallEvent {
-        self.reached = true;
+        // What was heard is not noted; that the server made the call ring is likely.
+        self.heard = Heard::Ringing;
         if noted.answered {
             let talked = chrono::TimeDelta::seconds(noted.seconds);
             self.answered_at = Some(self.answered_at.unwrap_or(at - talked));

@@ -4,7 +4,7 @@
 
 pub(crate) mod proxy;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use rivvi_core::flow::Flow;
 use rivvi_core::provider::{
     Answerer, CallEvent, CallRef, CallUpdate, FindCall, PlaceCall, UpdateSink, VoiceProvider,
 };
-use rivvi_core::storage::StorageError;
+use rivvi_core::storage::{StorageError, StorageErrorKind};
 use rivvi_core::testkit::build;
 use rivvi_provider_asterisk::{Asterisk, AsteriskOptions, AsteriskServer};
 use tokio::sync::watch;
@@ -69,11 +69,16 @@ impl Callee {
 pub(crate) struct Told {
     updates: Mutex<Vec<CallUpdate>>,
     count: watch::Sender<usize>,
+    /// The store is away: nothing is taken.
+    pub(crate) away: AtomicBool,
 }
 
 #[async_trait]
 impl UpdateSink for Told {
     async fn deliver(&self, updates: Vec<CallUpdate>) -> Result<(), StorageError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(StorageError::new(StorageErrorKind::Unavailable, "apply_calls", "away"));
+        }
         let count = {
             let mut all = self.updates.lock().unwrap();
             all.extend(updates);
@@ -86,7 +91,8 @@ impl UpdateSink for Told {
 
 impl Told {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { updates: Mutex::default(), count: watch::Sender::new(0) })
+        let (count, away) = (watch::Sender::new(0), AtomicBool::new(false));
+        Arc::new(Self { updates: Mutex::default(), count, away })
     }
 
     /// What was told about a call so far.
@@ -281,6 +287,12 @@ impl Console {
     pub(crate) async fn delete(&self, path: &str) -> u16 {
         let answer = self.http.delete(self.url.join(&format!("/ari/{path}")).unwrap()).send().await.unwrap();
         answer.status().as_u16()
+    }
+
+    /// Removes a global variable.
+    pub(crate) async fn forget(&self, name: &str) {
+        let url = self.url.join(&format!("/ari/asterisk/variable?variable={name}&value=")).unwrap();
+        self.http.post(url).send().await.unwrap();
     }
 
     /// The ids of the channels of a call: its own, and those named after it.
