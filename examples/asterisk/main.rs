@@ -40,7 +40,10 @@ async fn run(options: &Options) -> Result<ExitCode, Failure> {
     let finished = world.run(stop).await?;
     world.tell(options).await?;
     if finished == Finished::Interrupted {
-        eprintln!("Interrupted. Calls under way go on until Asterisk is asked again: {}", options.how_to_go_on());
+        eprintln!(
+            "Interrupted. Calls under way go on until Asterisk is asked again: {}",
+            options.how_to_go_on()
+        );
         return Ok(ExitCode::from(130));
     }
     Ok(ExitCode::SUCCESS)

@@ -76,7 +76,8 @@ impl Options {
     /// Reads and checks the files that are named, before anything happens.
     pub(crate) fn read(&self) -> Result<(Job, Arc<Flow>), Failure> {
         let job = self.job.read(&self.contacts)?;
-        let named = |error: &dyn std::fmt::Display| Failure::Input(format!("{}: {error}", self.flow.display()));
+        let named =
+            |error: &dyn std::fmt::Display| Failure::Input(format!("{}: {error}", self.flow.display()));
         let text = std::fs::read_to_string(&self.flow).map_err(|error| named(&error))?;
         let json = self.flow.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         let flow = if json { Flow::from_json(&text) } else { Flow::from_toml(&text) };
@@ -119,7 +120,9 @@ impl Options {
 
     pub(crate) fn how_to_go_on(&self) -> String {
         match &self.db {
-            Some(db) => format!("run the same command again, with --db {} and --app {}.", db.display(), self.app),
+            Some(db) => {
+                format!("run the same command again, with --db {} and --app {}.", db.display(), self.app)
+            }
             None => "give a --db FILE next time, to be able to go on.".to_owned(),
         }
     }

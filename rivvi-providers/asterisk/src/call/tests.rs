@@ -11,7 +11,7 @@ use rivvi_core::provider::{Answerer, CallEvent};
 
 use super::order::Order;
 use super::{CallMachine, Happening, Lead, Leg, Mark, Talk};
-use crate::ari::{Event, What};
+use crate::ari::{ChannelState, Event, What};
 
 const CALL: &str = "0199a000-0000-7000-8000-00000000c0de";
 const EVENTS: &str = include_str!("../../tests/data/events.json");
@@ -154,7 +154,7 @@ const ASK: &str = "start = 'ask'\n[[nodes]]\nid = 'ask'\ntype = 'menu'\naudio = 
 
 #[test]
 fn a_key_stops_the_prompt_and_the_end_of_the_flow_hangs_up() {
-    let mut line = Line::of(ASK);
+    let mut line = Line::answered(ASK);
     assert_eq!(playing(&line.enters(&["call"])), ["q"]);
     let orders = line.own(What::Dtmf('1'));
     assert_eq!(orders[0], Order::StopPlayback { playback: format!("{CALL}-p1") });
@@ -174,7 +174,7 @@ fn while_the_channel_is_away_for_detection_nothing_is_ordered_of_it() {
                 on_human = 'ask'\n"
         .to_owned()
         + ASK.split_once('\n').unwrap().1;
-    let mut line = Line::of(&flow);
+    let mut line = Line::answered(&flow);
     assert_eq!(line.enters(&["call"]), [Order::Detect]);
     assert_eq!(line.own(What::StasisEnd), []);
     assert_eq!(line.waits(), [], "the flow does not wait for it any more, but nothing can be played");
@@ -191,7 +191,7 @@ fn a_greeting_is_heard_to_its_end() {
         line.enters(&["call"]);
         line.enters(&["detected", "MACHINE", "LONGGREETING-1500-1500"])
     };
-    let mut line = Line::of(flow);
+    let mut line = Line::answered(flow);
     assert_eq!(machine(&mut line).last(), Some(&Order::WatchTalking));
     assert_eq!(line.own(What::TalkingStarted), []);
     assert_eq!(playing(&line.own(What::TalkingFinished)), ["message"]);
@@ -201,7 +201,7 @@ fn a_greeting_is_heard_to_its_end() {
     };
     assert_eq!(*disposition, Disposition::Voicemail);
 
-    let mut line = Line::of(flow);
+    let mut line = Line::answered(flow);
     machine(&mut line);
     assert_eq!(playing(&line.waits()), ["message"], "the greeting was over before");
 }
@@ -216,7 +216,7 @@ fn whoever_says_nothing_is_not_taken_for_a_machine() {
         ("NOTSURE", "TOOLONG-4920", None),
         ("HANGUP", "", None),
     ] {
-        let mut line = Line::of(ASK);
+        let mut line = Line::answered(ASK);
         line.enters(&["call"]);
         let orders = line.enters(&["detected", status, cause]);
         let by = orders.iter().find_map(|order| match order {
@@ -232,7 +232,7 @@ const TRANSFER: &str = "start = 't'\n[[nodes]]\nid = 't'\ntype = 'transfer'\nto 
 
 #[test]
 fn an_agent_is_called_bridged_and_let_go_of() {
-    let mut line = Line::of(TRANSFER);
+    let mut line = Line::answered(TRANSFER);
     let orders = line.enters(&["call"]);
     assert_eq!(orders[0], Order::Ring(true));
     let Order::CallAgent { channel, .. } = orders[1].clone() else { panic!("{orders:?}") };
@@ -241,7 +241,7 @@ fn an_agent_is_called_bridged_and_let_go_of() {
     let gone = line.own(What::Destroyed { cause: 16, sip: None });
     assert!(gone.contains(&Order::HangUp { channel }), "the agent is let go of: {gone:?}");
 
-    let mut line = Line::of(TRANSFER);
+    let mut line = Line::answered(TRANSFER);
     let orders = line.enters(&["call"]);
     let Order::CallAgent { channel, .. } = orders[1].clone() else { panic!("{orders:?}") };
     line.event(&channel, What::HangupRequest { soft: false });
@@ -252,8 +252,7 @@ fn an_agent_is_called_bridged_and_let_go_of() {
 
 #[test]
 fn a_call_is_ended_when_its_time_is_over_and_again_until_it_is() {
-    let mut line = Line::of("start = 'w'\n[[nodes]]\nid = 'w'\ntype = 'wait'\nduration = '1h'\n");
-    line.own(What::State(crate::ari::ChannelState::Up));
+    let mut line = Line::answered("start = 'w'\n[[nodes]]\nid = 'w'\ntype = 'wait'\nduration = '1h'\n");
     line.enters(&["call"]);
     let hang_up = [Order::HangUp { channel: CALL.into() }];
     assert_eq!(line.waits(), hang_up);
