@@ -6,7 +6,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -45,10 +45,8 @@ const CAMPAIGN: &str = r#"
 name = "Asterisk test"
 channel = "voice"
 required_fields = ["first_name", "phone"]
-[retry]
-busy = { after = "15m", max = 0 }
 [call]
-ring_timeout = "4s"
+ring_timeout = "5s"
 max_duration = "20s"
 [run]
 end_after = "1h"
@@ -179,11 +177,23 @@ fn get(path: &str) -> String {
     let (user, password, address) = server();
     let mut stream = TcpStream::connect(&address).unwrap();
     let joint = if path.contains('?') { '&' } else { '?' };
-    let request = format!("GET {path}{joint}api_key={user}:{password} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let request = format!("GET {path}{joint}api_key={user}:{password} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    // The connection stays open, so the answer ends where its head says.
+    let mut answer = BufReader::new(stream);
+    let mut length = None;
+    loop {
+        let mut line = String::new();
+        answer.read_line(&mut line).unwrap();
+        match line.trim().split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().ok(),
+            None if line.trim().is_empty() => break,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length.expect("Asterisk tells the length")];
+    answer.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
 }
 
 /// The ids of the channels that are calls of ours: the other halves have ids of Asterisk's making.

@@ -63,7 +63,6 @@ asterisk_launch() {
     (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$folder/asterisk/password")
   fi
   asterisk_configure "$home" "$data"
-  # A server that was killed cannot have taken its records with it; a new one begins with none.
   loader=$(printf '%s\n' "$home"/lib*/ld-linux-*.so.* | head -n 1)
   library=$(printf '%s\n' "$home"/usr/lib/*/libc.so.6 | head -n 1)
   library=${library%/*}
@@ -79,7 +78,7 @@ asterisk_configure() {
   local home=$1 data=$2 port file modules
   port=$(cat "$folder/asterisk/port")
   modules=$(printf '%s\n' "$home"/usr/lib/*/asterisk/modules | head -n 1)
-  rm -rf "$data/etc" "$data/share" "$data/run"
+  rm -rf "${data:?}"/{etc,share,run}
   mkdir -p "$data"/{etc,lib,run,share/static-http,log/cdr-csv,spool/recording,spool/tmp}
   # What Asterisk brings, and beside it our call detail records for its web server.
   for file in "$home"/usr/share/asterisk/*; do

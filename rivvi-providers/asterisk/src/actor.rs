@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 use rivvi_core::clock::Clock;
-use rivvi_core::domain::CallId;
+use rivvi_core::domain::{CallId, Personal};
 use rivvi_core::flow::{RecordingRules, Token};
 use rivvi_core::storage::object_store::{ObjectStoreExt, path::Path};
 use tokio::sync::mpsc;
@@ -26,17 +26,26 @@ pub(crate) struct Shared {
     pub(crate) speaker: Option<Speaker>,
 }
 
-/// Has a call followed to its end. Its recordings are kept in `folder` of the store for them.
+/// What is particular to a call beside its machine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Terms {
+    /// Where in the store for recordings its own are kept.
+    pub(crate) folder: String,
+    /// The number shown to agents.
+    pub(crate) caller_id: Personal<String>,
+}
+
+/// Has a call followed to its end.
 pub(crate) fn spawn(
     shared: &Arc<Shared>,
     server: &Arc<Server>,
     call: CallId,
     machine: CallMachine,
-    folder: String,
+    terms: Terms,
 ) -> mpsc::UnboundedSender<Happening> {
     let (events, inbox) = mpsc::unbounded_channel();
     let (shared, server, back) = (shared.clone(), server.clone(), events.downgrade());
-    let actor = Actor { shared, server, call, channel: call.to_string(), folder, back };
+    let actor = Actor { shared, server, call, channel: call.to_string(), terms, back };
     tokio::spawn(actor.run(machine, inbox));
     events
 }
@@ -47,7 +56,7 @@ struct Actor {
     server: Arc<Server>,
     call: CallId,
     channel: String,
-    folder: String,
+    terms: Terms,
     /// For what takes longer and is told later.
     back: mpsc::WeakUnboundedSender<Happening>,
 }
@@ -99,7 +108,7 @@ impl Actor {
             Order::Speak { token, text, language, voice } => {
                 let this = self.clone();
                 tokio::spawn(async move {
-                    let language = language.map(rivvi_core::domain::Personal::into_inner);
+                    let language = language.map(Personal::into_inner);
                     let audio = match &this.shared.speaker {
                         Some(speaker) => speaker.speak(text, language, voice).await,
                         None => {
@@ -151,7 +160,7 @@ impl Actor {
             }
             Order::CallAgent { channel, to, ring_timeout, .. } => {
                 let to = to
-                    .map(rivvi_core::domain::Personal::into_inner)
+                    .map(Personal::into_inner)
                     .or_else(|| self.shared.options.agent.clone());
                 (self.call_agent(&channel, to, ring_timeout).await, Some(Happening::AgentNotCalled))
             }
@@ -207,7 +216,7 @@ impl Actor {
         let reference = match &self.shared.options.recordings {
             None => Some(format!("recording:{name}")),
             Some(store) => {
-                let place = format!("{}/{name}.wav", self.folder);
+                let place = format!("{}/{name}.wav", self.terms.folder);
                 let kept = match self.server.client.recording(&name).await {
                     Ok(bytes) => {
                         let put = store.store().put(&Path::from(place.as_str()), bytes.into()).await;
@@ -263,7 +272,7 @@ impl Actor {
             endpoint: options.agent_endpoint.replace("{to}", &to).into(),
             app: &options.app,
             args: "agent",
-            caller_id: String::new().into(),
+            caller_id: self.terms.caller_id.clone(),
             ring_timeout,
             variables: Vec::new(),
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rivvi_core::domain::CallId;
 
-use crate::actor::{self, Shared};
+use crate::actor::{self, Shared, Terms};
 use crate::ari::{AriError, Channel, ChannelState, Event, Frame, Socket, What};
 use crate::call::{CallMachine, Happening, Leg, Mark};
 use crate::options::Orphans;
@@ -158,7 +158,7 @@ fn adopt(shared: &Arc<Shared>, server: &Arc<Server>, call: CallId, state: Channe
     let goes_on = shared.options.orphans == Orphans::LetTalk && leg.is_answered();
     tracing::info!(call = %call, server = server.name, goes_on, "a call of a process that is gone was found");
     let machine = CallMachine::found(call.to_string(), leg);
-    let events = actor::spawn(shared, server, call, machine, String::new());
+    let events = actor::spawn(shared, server, call, machine, Terms::default());
     if server.take_on(call, events, true) && !goes_on {
         server.hand(call, Happening::HangUp);
     }

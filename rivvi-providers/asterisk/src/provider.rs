@@ -15,7 +15,7 @@ use rivvi_core::provider::{
 };
 use tokio::task::JoinHandle;
 
-use crate::actor::{self, Shared};
+use crate::actor::{self, Shared, Terms};
 use crate::ari::{AriError, Client, Originate, tls};
 use crate::call::{CallMachine, Happening, Lead, Leg, Mark, Talk};
 use crate::choose::{Candidate, NoServer, choose};
@@ -353,8 +353,11 @@ impl VoiceProvider for Asterisk {
             request.max_duration,
             self.shared().options.record_calls,
         );
-        let folder = format!("call-recordings/{}/{}", request.org_id, request.run_id);
-        let events = actor::spawn(self.shared(), server, call, machine, folder);
+        let terms = Terms {
+            folder: format!("call-recordings/{}/{}", request.org_id, request.run_id),
+            caller_id: request.from.0.expose().into(),
+        };
+        let events = actor::spawn(self.shared(), server, call, machine, terms);
         let first = server.take_on(call, events, false);
         match self.originate(server, request).await {
             Ok(_) => {

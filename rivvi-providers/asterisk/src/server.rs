@@ -127,9 +127,14 @@ impl Server {
         calls.live.get(&call).is_some_and(|live| live.placed) || calls.ended.contains(&call)
     }
 
-    /// Hands something to a call. Returns whether there is such a call.
-    pub(crate) fn hand(&self, call: CallId, happening: Happening) -> bool {
-        self.calls().live.get(&call).is_some_and(|live| live.events.send(happening).is_ok())
+    /// Hands something to a call, if there is such a call.
+    pub(crate) fn hand(&self, call: CallId, happening: Happening) {
+        if let Some(live) = self.calls().live.get_mut(&call) {
+            // An event confirms a call whose placing was not answered.
+            live.placed |= matches!(happening, Happening::Event(_));
+            // Whoever follows the call may have ended in this moment.
+            let _ = live.events.send(happening);
+        }
     }
 
     pub(crate) fn has(&self, call: CallId) -> bool {
