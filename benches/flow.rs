@@ -25,8 +25,14 @@ fn now() -> DateTime<Utc> {
 }
 
 fn new_session() -> Session {
-    let known = [("first_name", "Dana"), ("phone", "+972521234567"), ("donation_link", "https://example.org/g")];
-    Session::new(known.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect::<BTreeMap<_, _>>())
+    let known =
+        [("first_name", "Dana"), ("phone", "+972521234567"), ("donation_link", "https://example.org/g")];
+    Session::new(
+        known
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+    )
 }
 
 fn key(sign: char) -> Input {

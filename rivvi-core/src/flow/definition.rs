@@ -84,7 +84,10 @@ impl Flow {
             reactions.flat_map(|(_, _, reaction)| reaction.actions.clone()).collect::<Vec<_>>()
         };
         let actions = self.all().flat_map(|(_, node)| [of_node(node), of_reactions(node)].concat());
-        actions.filter(|action| action.kind.is_the_hosts()).map(|action| action.kind.name().to_owned()).collect()
+        actions
+            .filter(|action| action.kind.is_the_hosts())
+            .map(|action| action.kind.name().to_owned())
+            .collect()
     }
 
     pub(super) fn sections(&self) -> impl Iterator<Item = (Option<&Arc<str>>, &Section)> {

@@ -115,13 +115,24 @@ async fn main() {
     }
     let ended = told.ended.lock().unwrap().clone();
     let human = ended.values().filter(|disposition| **disposition == Disposition::AnsweredHuman).count();
-    println!("calls              {}, placed in {:.1} s, at most {most} at once", options.calls, placed_in.as_secs_f64());
+    println!(
+        "calls              {}, placed in {:.1} s, at most {most} at once",
+        options.calls,
+        placed_in.as_secs_f64()
+    );
     println!("answered           {}, conversations to their end {human}", told.answered.lock().unwrap());
     println!("keys understood    {}", told.acted.lock().unwrap());
     let mut reactions = reactions.lock().unwrap().done.clone();
     reactions.sort_unstable();
-    let at = |share: usize| reactions.get((reactions.len() * share / 100).min(reactions.len().saturating_sub(1)));
-    println!("key to next prompt {} measured: p50 {:?} ms, p95 {:?} ms, p99 {:?} ms", reactions.len(), at(50), at(95), at(99));
+    let at =
+        |share: usize| reactions.get((reactions.len() * share / 100).min(reactions.len().saturating_sub(1)));
+    println!(
+        "key to next prompt {} measured: p50 {:?} ms, p95 {:?} ms, p99 {:?} ms",
+        reactions.len(),
+        at(50),
+        at(95),
+        at(99)
+    );
 }
 
 /// Asks; a key leads on, to a long prompt.
@@ -166,7 +177,8 @@ async fn watch(url: &str) -> Arc<Mutex<Reactions>> {
     let address = address.trim_end_matches('/');
     let app = format!("watch-{}", std::process::id());
     let request = format!("ws://{address}/ari/events?app={app}&subscribeAll=true&api_key={credentials}");
-    let (mut socket, _) = tokio_tungstenite::connect_async(request.into_client_request().unwrap()).await.unwrap();
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(request.into_client_request().unwrap()).await.unwrap();
     // Nothing but what is measured, so that measuring costs little.
     let filter = json!({ "allowed": [{ "type": "ChannelDtmfReceived" }, { "type": "PlaybackStarted" }] });
     let order = json!({
@@ -189,7 +201,8 @@ async fn watch(url: &str) -> Arc<Mutex<Reactions>> {
                     reactions.pressed.insert(channel, at.to_utc());
                 }
                 Some("PlaybackStarted") => {
-                    let channel = event["playback"]["target_uri"].as_str().unwrap().trim_start_matches("channel:");
+                    let channel =
+                        event["playback"]["target_uri"].as_str().unwrap().trim_start_matches("channel:");
                     if let Some(pressed) = reactions.pressed.remove(channel) {
                         reactions.done.push((at.to_utc() - pressed).num_milliseconds());
                     }

@@ -159,9 +159,7 @@ impl Actor {
                 (client.tell(method, &own("ring"), &[], None).await, None)
             }
             Order::CallAgent { channel, to, ring_timeout, .. } => {
-                let to = to
-                    .map(Personal::into_inner)
-                    .or_else(|| self.shared.options.agent.clone());
+                let to = to.map(Personal::into_inner).or_else(|| self.shared.options.agent.clone());
                 (self.call_agent(&channel, to, ring_timeout).await, Some(Happening::AgentNotCalled))
             }
             Order::Bridge { bridge, channel } => (self.bridge(&bridge, &channel).await, None),

@@ -27,13 +27,15 @@ impl Second {
     fn start() -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let second = Self { script: root.join("scripts/services"), folder: target.join("services-asterisk-second") };
+        let second =
+            Self { script: root.join("scripts/services"), folder: target.join("services-asterisk-second") };
         second.run("start");
         second
     }
 
     fn run(&self, verb: &str) -> String {
-        let output = Command::new(&self.script).arg("--folder").arg(&self.folder).args([verb, "asterisk"]).output();
+        let output =
+            Command::new(&self.script).arg("--folder").arg(&self.folder).args([verb, "asterisk"]).output();
         let output = output.unwrap();
         assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -91,7 +93,10 @@ async fn calls_spread_stay_on_their_server_and_outlive_the_other() {
     for request in &other {
         let told = scene.told.over(request.call_id).await;
         assert_eq!(disposition(&told), Disposition::AnsweredHuman, "it had been answered");
-        assert!(matches!(told.last(), Some(CallEvent::Ended { talk_time: None, .. })), "nobody knows for how long");
+        assert!(
+            matches!(told.last(), Some(CallEvent::Ended { talk_time: None, .. })),
+            "nobody knows for how long"
+        );
     }
     for request in &first {
         scene.asterisk.hang_up(&scene.query(request)).await.unwrap();

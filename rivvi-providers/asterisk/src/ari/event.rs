@@ -218,7 +218,7 @@ impl Raw<'_> {
 }
 
 /// The events that [`What`] knows, for the server to leave out the others.
-pub(super) const KNOWN: [&str; 15] = [
+pub(super) const KNOWN: [&str; 14] = [
     "ApplicationReplaced",
     "ChannelDestroyed",
     "ChannelDtmfReceived",
@@ -231,7 +231,6 @@ pub(super) const KNOWN: [&str; 15] = [
     "PlaybackStarted",
     "RecordingFailed",
     "RecordingFinished",
-    "RecordingStarted",
     "StasisEnd",
     "StasisStart",
 ];

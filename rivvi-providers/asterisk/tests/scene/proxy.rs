@@ -106,7 +106,7 @@ impl Proxy {
     async fn both_ways(&self, near: TcpStream, far: TcpStream) {
         let (mut near_read, mut near_write) = near.into_split();
         let (mut far_read, mut far_write) = far.into_split();
-        let placing: Arc<Mutex<Option<(String, Option<Fault>)>>> = Arc::default();
+        let placing: Mutex<Option<Placing>> = Mutex::default();
         let up = async {
             let mut bytes = vec![0; 65_536];
             while let Ok(length @ 1..) = near_read.read(&mut bytes).await {
@@ -126,7 +126,7 @@ impl Proxy {
                     if let Some(answer) = fault.and_then(instead) {
                         return (near_read, Some(answer));
                     }
-                    *placing.lock().unwrap() = Some((channel, fault));
+                    *placing.lock().unwrap() = Some(Placing { channel, fault });
                 }
                 if far_write.write_all(&bytes[..length]).await.is_err() {
                     break;
@@ -139,7 +139,7 @@ impl Proxy {
             while let Ok(length @ 1..) = far_read.read(&mut bytes).await {
                 self.pass().await;
                 let placed = placing.lock().unwrap().take();
-                if let Some((channel, fault)) = placed {
+                if let Some(Placing { channel, fault }) = placed {
                     if bytes.starts_with(b"HTTP/1.1 200") {
                         self.shared.placements.lock().unwrap().entry(channel).or_default().1 += 1;
                     }
@@ -172,6 +172,13 @@ impl Proxy {
     async fn pass(&self) {
         let _ = self.shared.held.subscribe().wait_for(|held| !held).await;
     }
+}
+
+/// A request to place a call that is under way.
+#[derive(Debug)]
+struct Placing {
+    channel: String,
+    fault: Option<Fault>,
 }
 
 /// What is answered in Asterisk's place.
