@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Every callee of the test network presses a key into a prompt; the flow then plays the next. From key to prompt is
-//! measured twice: by Asterisk's own clock, from its event of the key to its event of the playback, which holds everything
-//! (the event's way to us, the flow, our request, the beginning of the playback); and as ordered here. Callees and callers
-//! are on one machine, so it carries each call twice.
+//! measured by Asterisk's own clock, from its event of the key to its event of the playback, so it holds everything: the
+//! event's way to us, the flow, our requests to stop and to play, and the beginning of the playback. Callees and callers
+//! are on one machine, which so carries each call twice.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement stops at the first error")]
 
@@ -124,15 +124,9 @@ async fn main() {
     println!("keys understood    {}", told.acted.lock().unwrap());
     let mut reactions = reactions.lock().unwrap().done.clone();
     reactions.sort_unstable();
-    let at =
-        |share: usize| reactions.get((reactions.len() * share / 100).min(reactions.len().saturating_sub(1)));
-    println!(
-        "key to next prompt {} measured: p50 {:?} ms, p95 {:?} ms, p99 {:?} ms",
-        reactions.len(),
-        at(50),
-        at(95),
-        at(99)
-    );
+    let at = |share: usize| reactions.get(reactions.len().saturating_sub(1) * share / 100).copied().unwrap_or(-1);
+    let measured = reactions.len();
+    println!("key to next prompt {measured} measured: p50 {} ms, p95 {} ms, p99 {} ms", at(50), at(95), at(99));
 }
 
 /// Asks; a key leads on, to a long prompt.

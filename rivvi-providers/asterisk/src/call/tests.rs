@@ -120,6 +120,14 @@ impl Line {
         Self { machine, now: start() }
     }
 
+    /// The same when somebody has answered.
+    fn answered(flow: &str) -> Self {
+        let mut line = Self::of(flow);
+        let told = line.own(What::State(ChannelState::Up));
+        assert!(matches!(told[..], [Order::Tell { event: CallEvent::Answered { .. }, .. }]), "{told:?}");
+        line
+    }
+
     fn event(&mut self, channel: &str, what: What) -> Vec<Order> {
         let event = Event { at: self.now, channel: channel.into(), what };
         self.machine.take(Happening::Event(event), self.now)
