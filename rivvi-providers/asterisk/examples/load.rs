@@ -124,9 +124,15 @@ async fn main() {
     println!("keys understood    {}", told.acted.lock().unwrap());
     let mut reactions = reactions.lock().unwrap().done.clone();
     reactions.sort_unstable();
-    let at = |share: usize| reactions.get(reactions.len().saturating_sub(1) * share / 100).copied().unwrap_or(-1);
+    let at =
+        |share: usize| reactions.get(reactions.len().saturating_sub(1) * share / 100).copied().unwrap_or(-1);
     let measured = reactions.len();
-    println!("key to next prompt {measured} measured: p50 {} ms, p95 {} ms, p99 {} ms", at(50), at(95), at(99));
+    println!(
+        "key to next prompt {measured} measured: p50 {} ms, p95 {} ms, p99 {} ms",
+        at(50),
+        at(95),
+        at(99)
+    );
 }
 
 /// Asks; a key leads on, to a long prompt.

@@ -34,6 +34,7 @@ mod ari;
 mod call;
 mod choose;
 mod link;
+mod lookup;
 mod media;
 mod options;
 mod provider;

@@ -8,7 +8,7 @@ use rivvi_core::domain::CallId;
 
 use crate::actor::{self, Shared, Terms};
 use crate::ari::{AriError, Channel, ChannelState, Event, Frame, Socket, What};
-use crate::call::{CallMachine, Happening, Leg, Mark};
+use crate::call::{CallMachine, Happening, Leg};
 use crate::options::Orphans;
 use crate::server::{Link, Server};
 
@@ -162,22 +162,4 @@ fn adopt(shared: &Arc<Shared>, server: &Arc<Server>, call: CallId, state: Channe
     if server.take_on(call, events, true) && !goes_on {
         server.hand(call, Happening::HangUp);
     }
-}
-
-/// What a lookup finds out about a call on one server.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// Its channel is there.
-    Live(ChannelState),
-    /// Its channel is gone, and this is remembered of it.
-    Gone(Mark),
-}
-
-/// Looks a call up.
-pub(crate) async fn probe(server: &Server, call: CallId) -> Result<Found, AriError> {
-    if let Some(channel) = server.client.channel(&call.to_string()).await? {
-        return Ok(Found::Live(channel.state()));
-    }
-    // The mark is made with the channel, so it is read after the channel was not there.
-    server.mark(call).await.map(Found::Gone)
 }

@@ -10,16 +10,17 @@ use rivvi_core::clock::Clock;
 use rivvi_core::domain::{CallId, ProviderName};
 use rivvi_core::flow::Session;
 use rivvi_core::provider::{
-    CallEvent, CallLookup, CallRef, CallUpdate, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError,
-    ProviderErrorKind, UpdateSink, VoiceCapabilities, VoiceProvider,
+    CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError, ProviderErrorKind, UpdateSink,
+    VoiceCapabilities, VoiceProvider,
 };
 use tokio::task::JoinHandle;
 
 use crate::actor::{self, Shared, Terms};
 use crate::ari::{AriError, Client, Originate, tls};
-use crate::call::{CallMachine, Happening, Lead, Leg, Mark, Talk};
+use crate::call::{CallMachine, Happening, Lead, Mark, Talk};
 use crate::choose::{Candidate, NoServer, choose};
-use crate::link::{self, Found, probe};
+use crate::link;
+use crate::lookup::lookup;
 use crate::media::Speaker;
 use crate::options::{AsteriskOptions, AsteriskOptionsError, AsteriskServer};
 use crate::server::{Link, Server, mark_of};
@@ -255,48 +256,6 @@ impl Asterisk {
         let one = named.and_then(|(name, _)| servers.iter().find(|server| server.name == name));
         one.map_or_else(|| servers.clone(), |server| vec![server.clone()])
     }
-
-    /// What one server tells about a call; `None` if it certainly never had it.
-    async fn ask(&self, server: &Arc<Server>, query: &FindCall) -> Result<Option<Vec<CallUpdate>>, AriError> {
-        let now = self.shared().clock.now();
-        let about = |events: Vec<(Option<chrono::DateTime<chrono::Utc>>, CallEvent)>| {
-            let update = |(at, event): (Option<_>, _)| CallUpdate {
-                call: CallRef::Id(query.call_id),
-                at: at.unwrap_or(now),
-                event,
-            };
-            Some(events.into_iter().map(update).collect())
-        };
-        let mut leg = Leg::default();
-        match probe(server, query.call_id).await? {
-            Found::Live(state) => Ok(about(Leg::found(state, now).told_so_far())),
-            Found::Gone(Mark::Ended(noted)) => {
-                server.hand(query.call_id, Happening::Gone(Mark::Ended(noted)));
-                let end = leg.end_noted(noted, now);
-                let mut events = leg.told_so_far();
-                events.push((None, end));
-                Ok(about(events))
-            }
-            Found::Gone(Mark::Asked) => {
-                server.hand(query.call_id, Happening::Gone(Mark::Asked));
-                let accepted = (None, CallEvent::Accepted { reference: None });
-                Ok(about(vec![accepted, (None, leg.end_unseen(now))]))
-            }
-            // It is over, and the engine has been told; its note is gone.
-            Found::Gone(Mark::None) if server.knows(query.call_id) => {
-                server.hand(query.call_id, Happening::Gone(Mark::None));
-                Ok(about(Vec::new()))
-            }
-            Found::Gone(Mark::None) => {
-                // Notes do not outlive the server.
-                if server.client.started_at().await? > query.intended_at {
-                    return Ok(about(vec![(None, leg.end_unseen(now))]));
-                }
-                server.forget_unplaced(query.call_id);
-                Ok(None)
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -374,8 +333,8 @@ impl VoiceProvider for Asterisk {
     }
 
     async fn find_call(&self, query: &FindCall) -> Result<CallLookup, ProviderError> {
-        let servers = self.may_have(query);
-        let answers = join_all(servers.iter().map(|server| self.ask(server, query))).await;
+        let (servers, now) = (self.may_have(query), self.shared().clock.now());
+        let answers = join_all(servers.iter().map(|server| lookup(server, query, now))).await;
         let mut failed = None;
         for answer in answers {
             match answer {
