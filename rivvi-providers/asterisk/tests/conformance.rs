@@ -5,9 +5,10 @@
 mod scene;
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use rivvi_core::clock::SystemClock;
+use rivvi_core::clock::{Clock, SystemClock};
 use rivvi_core::domain::CallId;
 use rivvi_core::provider::{VoiceProvider, WebhookRequest};
 use rivvi_core::testkit::build;
@@ -22,6 +23,9 @@ static TURN: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
 
 /// How many calls a case places at most.
 const CALLS_MAX: u64 = 40;
+
+/// How long Asterisk takes to answer at most.
+const ANSWER_MAX: Duration = Duration::from_millis(300);
 
 struct Harness {
     asterisk: Asterisk,
@@ -57,7 +61,17 @@ impl VoiceHarness for Harness {
     }
 
     async fn rings(&self, call_id: CallId) -> usize {
-        self.proxy.placements(&call_id.to_string()).1
+        let clock = SystemClock::new();
+        let give_up = clock.monotonic() + ANSWER_MAX;
+        loop {
+            match self.proxy.placements(&call_id.to_string()) {
+                // Whoever asked may have gone away before the answer.
+                (asked, 0) if asked > 0 && clock.monotonic() < give_up => {
+                    clock.sleep_until(clock.now() + Duration::from_millis(5)).await;
+                }
+                (_, rings) => return rings,
+            }
+        }
     }
 
     async fn requests(&self, call_id: CallId) -> usize {

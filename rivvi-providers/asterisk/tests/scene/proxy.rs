@@ -158,14 +158,20 @@ impl Proxy {
                 }
             }
         };
+        let mut down = Box::pin(down);
         let answer = tokio::select! {
             (_, answer) = up => answer,
-            () = down => None,
+            () = &mut down => return,
         };
         if let Some(answer) = answer {
+            drop(down);
             let _ = near_write.write_all(answer.as_bytes()).await;
             let _ = near_write.shutdown().await;
+            return;
         }
+        // Who asked has gone away; what Asterisk does about it is counted all the same.
+        let _ = far_write.shutdown().await;
+        down.await;
     }
 
     /// Waits while the wire is held.
