@@ -118,7 +118,7 @@ impl Leg {
         self.over = true;
         let disposition = if self.is_answered() { self.answered_disposition() } else { Disposition::Unknown };
         // When it ended is not known, so neither is for how long they talked.
-        self.answered_at = self.answered_at.filter(|_| false);
+        self.answered_at = None;
         self.ended(disposition, "ended while nobody looked".into(), at)
     }
 
