@@ -11,6 +11,8 @@
 //! | `dynamo` | [`stores::DynamoStorage`](https://docs.rs/rivvi-storage-dynamo), everything in DynamoDB, for hosts without servers |
 //! | `redis` | [`redis`], pacing and wake-ups shared by several nodes |
 //! | `sim` (default) | [`providers::SimulatedNetwork`], a phone network that is not there |
+//! | `asterisk` | `providers::Asterisk`, calls on Asterisk servers |
+//! | `espeak` | `providers::Espeak`, speech synthesis by espeak-ng |
 //! | `s3` | `object_store::aws` in [`storage::object_store`], for [`storage::Blobs`] on S3 |
 //! | `testkit` | [`testkit`], conformance suites and doubles for authors of stores and providers |
 //!
@@ -77,6 +79,13 @@ pub use rivvi_core::engine::Rivvi;
 
 /// Providers of this repository, one feature each.
 pub mod providers {
+    #[cfg(feature = "asterisk")]
+    pub use rivvi_provider_asterisk::{
+        Asterisk, AsteriskOptions, AsteriskOptionsError, AsteriskServer, Orphans, ServerStatus, Speech,
+        SpeechMedia,
+    };
+    #[cfg(feature = "espeak")]
+    pub use rivvi_provider_espeak::Espeak;
     #[cfg(feature = "sim")]
     pub use rivvi_provider_sim::{Behaviour, Leg, SimulatedNetwork};
 }

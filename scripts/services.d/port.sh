@@ -11,6 +11,7 @@ port_offset() {
     redis-cluster) echo 30 ;;
     redis-sentinel) echo 40 ;;
     s3) echo 50 ;;
+    asterisk) echo 60 ;;
   esac
 }
 
@@ -18,6 +19,7 @@ port_offset() {
 port_count() {
   case $1 in
     redis-cluster | redis-sentinel) echo 3 ;;
+    asterisk) echo 2 ;; # HTTP, and SIP over UDP
     *) echo 1 ;;
   esac
 }

@@ -1,12 +1,13 @@
 //! What a flow consists of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
+use super::edge::reactions;
 use super::key::Key;
 use super::reaction::{Prompt, Reaction, Retry};
 use super::template::Template;
@@ -70,6 +71,23 @@ impl Flow {
     /// All nodes: those of the flow itself, then those of its sub-flows, in the order of writing.
     pub fn nodes(&self) -> impl Iterator<Item = NodePath> {
         self.all().map(|(path, _)| path)
+    }
+
+    /// The names of the actions that the host is to carry out: those it must register.
+    pub fn host_actions(&self) -> BTreeSet<String> {
+        let of_node = |node: &Node| match &node.kind {
+            NodeKind::Action { actions, .. } => actions.clone(),
+            _ => Vec::new(),
+        };
+        let of_reactions = |node: &Node| {
+            let reactions = reactions(node).into_iter();
+            reactions.flat_map(|(_, _, reaction)| reaction.actions.clone()).collect::<Vec<_>>()
+        };
+        let actions = self.all().flat_map(|(_, node)| [of_node(node), of_reactions(node)].concat());
+        actions
+            .filter(|action| action.kind.is_the_hosts())
+            .map(|action| action.kind.name().to_owned())
+            .collect()
     }
 
     pub(super) fn sections(&self) -> impl Iterator<Item = (Option<&Arc<str>>, &Section)> {

@@ -5,11 +5,13 @@
 //! with webhooks read them in [`VoiceProvider::decode_webhook`]. Both give the same updates.
 
 mod error;
+mod speech;
 mod update;
 mod voice;
 mod webhook;
 
 pub use error::{Delivery, ProviderError, ProviderErrorKind};
+pub use speech::{AudioFormat, SpeechRequest, SpeechSynthesizer};
 pub use update::{Answerer, CallEvent, CallRef, CallUpdate};
 pub use voice::{
     CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, UpdateSink, VoiceCapabilities, VoiceProvider,

@@ -216,3 +216,10 @@ fn the_form_of_the_specification_is_read_and_run() {
     assert_eq!(line.place(), "choice");
     assert_eq!(said(&line.all).iter().filter(|said| said.ends_with("choice.wav")).count(), 3);
 }
+
+#[test]
+fn what_the_host_must_register_is_told() {
+    let names = |text: &str| Flow::from_toml(text).unwrap().host_actions().into_iter().collect::<Vec<_>>();
+    assert_eq!(names(DONATION), ["send_sms", "trigger_donation"], "not what Rivvi does itself");
+    assert_eq!(names(NAVIGATE), ["invoice_promised", "invoice_refused", "invoice_unclear"]);
+}

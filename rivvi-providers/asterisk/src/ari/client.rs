@@ -1,0 +1,256 @@
+//! Requests over HTTP.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use reqwest::Url;
+use rivvi_core::domain::{Personal, Secret};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::error::AriError;
+use super::event::{Channel, KNOWN};
+
+/// How long a connection may take to come about.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// How long a request may take.
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// Asterisk closes connections after 15 s without a request; ours are given up before.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// One server, over HTTP. It repeats no request by itself.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    /// Ends in `/ari`.
+    base: Url,
+    user: String,
+    password: Secret,
+}
+
+/// A call to be placed.
+#[derive(Debug, Clone)]
+pub(crate) struct Originate<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) endpoint: Personal<String>,
+    pub(crate) app: &'a str,
+    /// What [`What::StasisStart`](super::What::StasisStart) tells.
+    pub(crate) args: &'a str,
+    pub(crate) caller_id: Personal<String>,
+    pub(crate) ring_timeout: Duration,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Client {
+    pub(crate) fn new(http: reqwest::Client, base: Url, user: String, password: Secret) -> Self {
+        Self { http, base, user, password }
+    }
+
+    /// How connections are made.
+    ///
+    /// # Errors
+    /// If that cannot be set up.
+    pub(crate) fn http(tls: &rustls::ClientConfig) -> Result<reqwest::Client, String> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.clone())
+            .connect_timeout(CONNECT_MAX)
+            .timeout(REQUEST_MAX)
+            .pool_idle_timeout(IDLE_MAX)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy();
+        client.build().map_err(|error| error.without_url().to_string())
+    }
+
+    /// Places a call. `false` if there is a channel of that id already.
+    pub(crate) async fn originate(&self, call: &Originate<'_>) -> Result<bool, AriError> {
+        // In whole seconds, and -1 would be for ever.
+        let timeout = call.ring_timeout.as_millis().div_ceil(1000).max(1).to_string();
+        let query = [
+            ("endpoint", call.endpoint.expose().as_str()),
+            ("app", call.app),
+            ("appArgs", call.args),
+            ("channelId", call.channel),
+            ("callerId", call.caller_id.expose().as_str()),
+            ("timeout", &timeout),
+        ];
+        let variables: serde_json::Map<String, Value> =
+            call.variables.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let body = json!({ "variables": variables });
+        match self.ask::<Channel>(Method::POST, "channels", &query, Some(body)).await {
+            Ok(channel) if channel.id == call.channel => Ok(true),
+            Ok(_) => Err(AriError::Garbled),
+            Err(error) if error.status() == Some(StatusCode::CONFLICT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The channel, if there is one of that id.
+    pub(crate) async fn channel(&self, id: &str) -> Result<Option<Channel>, AriError> {
+        found(self.ask(Method::GET, &format!("channels/{id}"), &[], None).await)
+    }
+
+    /// All channels of the server.
+    pub(crate) async fn channels(&self) -> Result<Vec<Channel>, AriError> {
+        self.ask(Method::GET, "channels", &[], None).await
+    }
+
+    /// The ids of the channels that an application is told about.
+    pub(crate) async fn channels_of(&self, app: &str) -> Result<Vec<String>, AriError> {
+        #[derive(Deserialize)]
+        struct Application {
+            #[serde(default)]
+            channel_ids: Vec<String>,
+        }
+        let application = found(self.ask(Method::GET, &format!("applications/{app}"), &[], None).await)?;
+        Ok(application.map(|Application { channel_ids }| channel_ids).unwrap_or_default())
+    }
+
+    /// Has an application told of nothing but what we read.
+    pub(crate) async fn filter_events(&self, app: &str) -> Result<(), AriError> {
+        let allowed: Vec<Value> = KNOWN.iter().map(|kind| json!({ "type": kind })).collect();
+        let body = Some(json!({ "allowed": allowed }));
+        self.tell(Method::PUT, &format!("applications/{app}/eventFilter"), &[], body).await
+    }
+
+    /// When the server was started.
+    pub(crate) async fn started_at(&self) -> Result<chrono::DateTime<chrono::Utc>, AriError> {
+        #[derive(Deserialize)]
+        struct Info {
+            status: Status,
+        }
+        #[derive(Deserialize)]
+        struct Status {
+            startup_time: String,
+        }
+        let info: Info = self.ask(Method::GET, "asterisk/info", &[("only", "status")], None).await?;
+        let at = chrono::DateTime::parse_from_str(&info.status.startup_time, "%Y-%m-%dT%H:%M:%S%.f%z");
+        at.map(|at| at.to_utc()).map_err(|_| AriError::Garbled)
+    }
+
+    /// The value of a global variable, or of a function; empty if there is none.
+    pub(crate) async fn variable(&self, name: &str) -> Result<String, AriError> {
+        #[derive(Deserialize)]
+        struct Variable {
+            #[serde(default)]
+            value: String,
+        }
+        let query = [("variable", name)];
+        let known: Variable = self.ask(Method::GET, "asterisk/variable", &query, None).await?;
+        Ok(known.value)
+    }
+
+    /// Removes a global variable.
+    pub(crate) async fn forget_variable(&self, name: &str) -> Result<(), AriError> {
+        self.tell(Method::POST, "asterisk/variable", &[("variable", name), ("value", "")], None).await
+    }
+
+    /// Ends a channel. One that is gone has ended.
+    pub(crate) async fn hang_up(&self, channel: &str) -> Result<(), AriError> {
+        let path = format!("channels/{channel}");
+        found(self.tell(Method::DELETE, &path, &[("reason", "normal")], None).await).map(|_| ())
+    }
+
+    /// A stored recording, as WAV.
+    pub(crate) async fn recording(&self, name: &str) -> Result<Bytes, AriError> {
+        let request = self.request(Method::GET, &format!("recordings/stored/{name}/file"), &[], None);
+        let answer = request.send().await.map_err(failed)?;
+        refused(answer.status(), false, None)?;
+        answer.bytes().await.map_err(failed)
+    }
+
+    /// Asks for something to be done, and does not care for the answer's content.
+    pub(crate) async fn tell(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<(), AriError> {
+        let answer = self.request(method, path, query, body).send().await.map_err(failed)?;
+        read_refusal(answer).await.map(drop)
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<T, AriError> {
+        let answer = self.request(method, path, query, body).send().await.map_err(failed)?;
+        let answer = read_refusal(answer).await?;
+        let bytes = answer.bytes().await.map_err(failed)?;
+        serde_json::from_slice(&bytes).map_err(|_| AriError::Garbled)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> reqwest::RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{path}", self.base.path()));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self.http.request(method, url).basic_auth(&self.user, Some(self.password.expose()));
+        match body {
+            Some(body) => request.json(&body),
+            None => request,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("host", &self.base.host_str()).finish_non_exhaustive()
+    }
+}
+
+/// `None` if it is not there.
+fn found<T>(answer: Result<T, AriError>) -> Result<Option<T>, AriError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What became of a request without an answer. The error itself holds the URL, and so the number.
+fn failed(error: reqwest::Error) -> AriError {
+    if error.is_connect() {
+        AriError::Unreachable
+    } else if error.is_timeout() {
+        AriError::Timeout
+    } else if error.is_decode() {
+        AriError::Garbled
+    } else {
+        AriError::Lost
+    }
+}
+
+async fn read_refusal(answer: reqwest::Response) -> Result<reqwest::Response, AriError> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|wait| wait.to_str().ok());
+    let wait = wait.and_then(|wait| wait.trim().parse().ok()).map(Duration::from_secs);
+    let allocation = status == StatusCode::INTERNAL_SERVER_ERROR
+        && answer
+            .bytes()
+            .await
+            .is_ok_and(|body| body.as_ref().windows(17).any(|part| part == b"Allocation failed"));
+    refused(status, allocation, wait)?;
+    Err(AriError::Garbled)
+}
+
+fn refused(status: StatusCode, allocation: bool, retry_after: Option<Duration>) -> Result<(), AriError> {
+    if status.is_success() { Ok(()) } else { Err(AriError::Refused { status, allocation, retry_after }) }
+}

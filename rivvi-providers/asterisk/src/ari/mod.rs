@@ -1,0 +1,15 @@
+//! The Asterisk REST Interface: requests over HTTP, events over a WebSocket. What is used of it, and no more.
+//!
+//! Source: the documents in `rest-api` of Asterisk 22, and what a real 22.10 does.
+
+mod client;
+mod error;
+mod event;
+mod socket;
+mod tls;
+
+pub(crate) use client::{Client, Originate};
+pub(crate) use error::AriError;
+pub(crate) use event::{Channel, ChannelState, DialStatus, Event, What};
+pub(crate) use socket::{Frame, Socket};
+pub(crate) use tls::tls;
