@@ -5,12 +5,14 @@
 //! with webhooks read them in [`VoiceProvider::decode_webhook`]. Both give the same updates.
 
 mod error;
+mod inbound;
 mod update;
 mod voice;
 mod webhook;
 
 pub use error::{Delivery, ProviderError, ProviderErrorKind};
-pub use update::{Answerer, CallEvent, CallRef, CallUpdate};
+pub use inbound::{AnsweredCall, InboundAnswer, InboundCall};
+pub use update::{Answerer, CallEvent, CallRef, CallUpdate, InboundRef};
 pub use voice::{
     CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, UpdateSink, VoiceCapabilities, VoiceProvider,
 };

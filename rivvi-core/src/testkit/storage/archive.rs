@@ -162,6 +162,10 @@ fn context(n: u64, created: i64) -> CampaignContext {
         number: build::number(1),
         data: Personal::new(Arc::new(BTreeMap::from([column]))),
         outcome: Some(Outcome::ALL[0]),
+        last_call_id: Some(build::call_id(
+            build::contact(&build::draft(&build::campaign(build::org_id(1), 1), n), 1).id,
+            n,
+        )),
         created_at: second(created) + TICK,
         expires_at: None,
     }
@@ -185,6 +189,7 @@ pub async fn contexts_are_kept_replaced_and_found_by_number(storage: &Storage) {
 
     let again = CampaignContext {
         outcome: None,
+        last_call_id: None,
         number: build::number(5),
         created_at: second(8),
         expires_at: Some(second(10)),
