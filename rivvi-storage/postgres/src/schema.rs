@@ -9,8 +9,11 @@ use crate::error::Failure;
 use crate::options::PostgresOptions;
 
 /// What takes a schema from version `n` to version `n + 1`, for every `n` from 0.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_campaign_contexts.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_campaign_contexts.sql"),
+    include_str!("../migrations/0003_last_call_of_context.sql"),
+];
 
 /// Keeps the locks of migrations apart from other advisory locks: "RIVV".
 const LOCK_CLASS: i32 = 0x5249_5656;

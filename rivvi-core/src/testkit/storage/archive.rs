@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Scene;
 use crate::domain::{
-    CallDetail, Disposition, Exclusion, Outcome, Person, PersonFields, PersonId, Personal, RunState, RunTally,
+    CallDetail, CallId, Disposition, Exclusion, Outcome, Person, PersonFields, PersonId, Personal, RunState,
+    RunTally,
 };
 use crate::storage::{ArchivedCall, CampaignContext, Report, Storage};
 use crate::testkit::build::{self, TICK, second};
@@ -120,6 +121,29 @@ pub async fn archived_calls_outlive_their_run(storage: &Storage) {
     scene.step(storage, crate::machine::RunInput::Finish).await.unwrap();
     assert_eq!(storage.ledger.purge_run(scene.run.id, 10).await.unwrap(), 1);
     assert_eq!(storage.archive.archived_calls(scene.run.id, None, 10).await.unwrap(), [archived]);
+}
+
+/// A call in which a person called back is kept as it was given, beside the one it answers, and is found by itself.
+pub async fn inbound_call_is_kept_with_what_it_answers(storage: &Storage) {
+    let scene = Scene::active(storage, 1, 1).await;
+    let outbound = scene.begin_all(storage).await.remove(0);
+    let reference = crate::provider::InboundRef {
+        call_id: build::call_id(outbound.contact_id, 77),
+        run_id: outbound.run_id,
+        provider: crate::domain::ProviderName::new("elsewhere"),
+    };
+    let inbound = crate::machine::inbound_call(&outbound, &reference, second(3) + TICK);
+    let person_id = person(1, 1).id;
+    let archived = |call| ArchivedCall { call, person_id, call_log: None };
+    let both = vec![archived(outbound.clone()), archived(inbound.clone())];
+    storage.archive.add_calls(both).await.unwrap();
+    let found = storage.archive.archived_calls(scene.run.id, None, 10).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found.contains(&archived(inbound.clone())) && found.contains(&archived(outbound.clone())));
+    assert_eq!(inbound.callback_for, Some(outbound.id));
+    let before = CallId::from_uuid(uuid::Uuid::from_u128(inbound.id.as_uuid().as_u128() - 1));
+    let alone = storage.archive.archived_calls(scene.run.id, Some(before), 1).await.unwrap();
+    assert_eq!(alone, [archived(inbound)]);
 }
 
 /// A report is kept as it was given; putting it again replaces it.
