@@ -147,6 +147,10 @@ macro_rules! __storage_cases {
                 contexts_are_kept_replaced_and_found_by_number,
                 lapsed_contexts_are_left_out_and_purged,
             ],
+            inbound: [
+                contact_that_calls_back_is_settled,
+                news_of_an_unknown_inbound_call_wait,
+            ],
             concurrency: [
                 concurrent_callers_keep_the_limit_and_share_the_contacts,
                 concurrent_traffic_keeps_the_limits_and_the_counts,
