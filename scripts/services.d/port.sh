@@ -11,6 +11,8 @@ port_offset() {
     redis-cluster) echo 30 ;;
     redis-sentinel) echo 40 ;;
     s3) echo 50 ;;
+    prism) echo 70 ;;
+    retell-sdk) echo 80 ;;
   esac
 }
 

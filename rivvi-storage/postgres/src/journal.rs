@@ -20,7 +20,7 @@ use sqlx::postgres::PgRow;
 use crate::PostgresStorage;
 use crate::connection::Transaction;
 use crate::error::{Failure, Unreadable};
-use crate::value::{Columns, document, instant, limit, of_text, put, rows, text};
+use crate::value::{Columns, Rows, document, instant, limit, of_text, put, rows, text};
 
 rows! {
     /// Rows of `journal`.

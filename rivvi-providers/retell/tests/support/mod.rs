@@ -151,7 +151,7 @@ fn create(calls: &mut Calls, body: &Value) -> Value {
     }
     let id = format!("call_{:028x}", calls.all.len() + 1);
     let call = json!({
-        "call_id": id, "call_type": "phone_call", "call_status": "registered", "agent_id": body["override_agent_id"],
+        "call_id": id, "call_type": "phone_call", "call_status": "registered", "agent_id": body["override_agent_id"].as_str().unwrap_or("agent_of_the_number"),
         "agent_version": 0, "direction": "outbound", "from_number": body["from_number"], "to_number": body["to_number"],
         "metadata": body["metadata"], "retell_llm_dynamic_variables": body["retell_llm_dynamic_variables"],
     });
