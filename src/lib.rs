@@ -10,6 +10,7 @@
 //! | `postgres` | `stores::PostgresStorage`, one database for any number of nodes |
 //! | `dynamo` | [`stores::DynamoStorage`](https://docs.rs/rivvi-storage-dynamo), everything in DynamoDB, for hosts without servers |
 //! | `redis` | [`redis`], pacing and wake-ups shared by several nodes |
+//! | `retell` | `providers::Retell`, calls led by Retell AI agents |
 //! | `sim` (default) | [`providers::SimulatedNetwork`], a phone network that is not there |
 //! | `s3` | `object_store::aws` in [`storage::object_store`], for [`storage::Blobs`] on S3 |
 //! | `testkit` | [`testkit`], conformance suites and doubles for authors of stores and providers |
@@ -77,6 +78,10 @@ pub use rivvi_core::engine::Rivvi;
 
 /// Providers of this repository, one feature each.
 pub mod providers {
+    #[cfg(feature = "retell")]
+    pub use rivvi_provider_retell::{
+        Concurrency as RetellConcurrency, OptionsError as RetellOptionsError, Retell, RetellOptions,
+    };
     #[cfg(feature = "sim")]
     pub use rivvi_provider_sim::{Behaviour, Leg, SimulatedNetwork};
 }

@@ -46,6 +46,7 @@ fn the_core_knows_no_vendor_and_no_database() {
 #[test]
 fn providers_and_stores_depend_on_the_core_alone() {
     for package in [
+        "rivvi-provider-retell",
         "rivvi-provider-sim",
         "rivvi-storage-dynamo",
         "rivvi-storage-postgres",

@@ -130,8 +130,9 @@ impl World {
             }
             None => {
                 let pause = Duration::from_secs_f64(0.2 * options.speed.max(1.0));
-                follow(&self.rivvi, &self.network, self.run_id, self.import.imported, pause, interrupt)
-                    .await?
+                let (network, rivvi) = (self.network.clone(), self.rivvi.clone());
+                let delivering = async move { network.deliver_to(rivvi).await };
+                follow(&self.rivvi, delivering, self.run_id, self.import.imported, pause, interrupt).await?
             }
         };
         Ok(finished)

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rivvi::Rivvi;
 use rivvi::domain::RunId;
-use rivvi::providers::SimulatedNetwork;
 
 use super::outcome::Failure;
 use super::progress::Display;
@@ -16,21 +15,18 @@ pub(crate) enum Finished {
     Interrupted,
 }
 
-/// Lets the engine run, and the network deliver to it, until the run is over or `interrupt` comes; shows progress
-/// every `pause` of the engine's time. A store that is away for a while is waited for.
+/// Lets the engine run, and what `beside` does, until the run is over or `interrupt` comes; shows progress every `pause`
+/// of the engine's time. A store that is away for a while is waited for.
 pub(crate) async fn follow(
     rivvi: &Rivvi,
-    network: &SimulatedNetwork,
+    beside: impl Future<Output = ()> + Send + 'static,
     run_id: RunId,
     contacts: u64,
     pause: Duration,
     mut interrupt: std::pin::Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Finished, Failure> {
     let engine = rivvi.spawn();
-    let delivering = tokio::spawn({
-        let (network, rivvi) = (network.clone(), rivvi.clone());
-        async move { network.deliver_to(rivvi).await }
-    });
+    let beside = tokio::spawn(beside);
     let mut display = Display::new(contacts);
     let finished = loop {
         match rivvi.runs().progress(run_id).await {
@@ -57,6 +53,6 @@ pub(crate) async fn follow(
     };
     display.end();
     engine.shutdown().await;
-    delivering.abort();
+    beside.abort();
     finished
 }

@@ -70,7 +70,9 @@ impl Node {
 
     /// Works until the run is over or `stop` comes.
     pub(crate) async fn work(&self, stop: Pin<&mut impl Future<Output = ()>>) -> Result<Finished, Failure> {
-        follow(&self.rivvi, &self.network, self.run_id, self.import.imported, PAUSE, stop).await
+        let (network, rivvi) = (self.network.clone(), self.rivvi.clone());
+        let delivering = async move { network.deliver_to(rivvi).await };
+        follow(&self.rivvi, delivering, self.run_id, self.import.imported, PAUSE, stop).await
     }
 
     /// Tells what came of the run so far, on all nodes together.

@@ -10,7 +10,8 @@ use sqlx::postgres::PgRow;
 
 use crate::PostgresStorage;
 use crate::error::Failure;
-use crate::value::{Columns, Rows, after, digits, document, instant, legible, limit, outcome, put, rows};
+use crate::rows::{Rows, put, rows};
+use crate::value::{Columns, after, digits, document, instant, legible, limit, outcome};
 
 #[async_trait]
 impl Archive for PostgresStorage {

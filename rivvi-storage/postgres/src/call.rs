@@ -192,12 +192,18 @@ pub(crate) async fn live(
     rows.iter().map(|row| read(row, 0)).collect()
 }
 
+/// Calls whose `check_from` has passed while `check_at` is still to come are put off on the way, each once per instant.
 pub(crate) const TAKE_OVERDUE: &str = concat!(
-    "WITH overdue AS MATERIALIZED ( \
-       SELECT call_id, check_at FROM live_calls WHERE check_at <= $1 ORDER BY check_at, call_id LIMIT $4 \
-       FOR UPDATE SKIP LOCKED \
+    "WITH put_off AS ( \
+       UPDATE live_calls SET check_from = check_at WHERE call_id = ANY(ARRAY( \
+         SELECT call_id FROM live_calls WHERE check_from <= $1 AND (check_at IS NULL OR check_at > $1) \
+         ORDER BY check_from LIMIT 1000 FOR UPDATE SKIP LOCKED)) \
+     ), overdue AS MATERIALIZED ( \
+       SELECT call_id, check_at FROM live_calls WHERE check_from <= $1 AND check_at <= $1 \
+       ORDER BY check_at, call_id LIMIT $4 FOR UPDATE SKIP LOCKED \
      ) \
-     UPDATE live_calls l SET lease_node = $2, lease_token = l.lease_token + 1, lease_until = $3, check_at = $3 \
+     UPDATE live_calls l SET lease_node = $2, lease_token = l.lease_token + 1, lease_until = $3, check_at = $3, \
+       check_from = $3 \
      FROM overdue WHERE l.call_id = overdue.call_id \
      RETURNING ",
     live_call!("l"),
@@ -220,12 +226,15 @@ pub(crate) async fn take_overdue(
     Ok(taken.into_iter().map(|(_, call)| call).collect())
 }
 
+/// Of very many live calls, how soon the first wants to be looked after may be told too early.
 pub(crate) const NEXT_DUE: &str = "\
     SELECT least( \
       (SELECT min(first.due_at) FROM unnest($1::uuid[]) run(id) CROSS JOIN generate_series(1, 5) level(priority) \
          CROSS JOIN LATERAL (SELECT d.due_at FROM due d WHERE d.run_id = run.id AND d.priority = level.priority \
            ORDER BY d.due_at LIMIT 1) first), \
-      (SELECT check_at FROM live_calls WHERE check_at IS NOT NULL ORDER BY check_at LIMIT 1), \
+      (SELECT least(min(check_at), CASE WHEN count(*) = 100 THEN max(check_from) END) \
+         FROM (SELECT check_at, check_from FROM live_calls WHERE check_from IS NOT NULL \
+           ORDER BY check_from LIMIT 100) first), \
       (SELECT due_at FROM inbox ORDER BY due_at LIMIT 1), \
       (SELECT due_at FROM outbox ORDER BY due_at LIMIT 1))";
 

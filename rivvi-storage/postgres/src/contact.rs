@@ -1,29 +1,17 @@
-//! Contacts: as imported, and where they stand now.
+//! Contacts, and where they stand now.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
-use rivvi_core::domain::{
-    Aggregate, Contact, ContactId, ContactState, ContactStatus, E164, Event, JournalEntry, PersonFields,
-    Personal, Priority, RunId, RunState,
-};
-use rivvi_core::policy::zone::ResolvedZones;
-use rivvi_core::storage::{ContactQuery, SettleWaiting, StorageError, StorageErrorKind, WorkingSet};
-use serde::{Deserialize, Serialize};
+use rivvi_core::domain::{Contact, ContactId, ContactState, ContactStatus, RunState};
+use rivvi_core::storage::{ContactQuery, SettleWaiting, WorkingSet};
 use sqlx::postgres::PgRow;
 
 use crate::PostgresStorage;
-use crate::connection::Transaction;
 use crate::error::{Failure, Unreadable};
-use crate::table::{DueRows, StatusRows, insert_due, put_statuses};
-use crate::tally::{self, Delta};
-use crate::value::{
-    Columns, Rows, after, digits, disposition, document, exclusion, instant, limit, outcome, rows, thing,
-    uuids,
-};
+use crate::tally;
+use crate::value::{Columns, after, digits, disposition, exclusion, limit, outcome, thing};
 use crate::write::{Homes, write};
-use crate::{journal, run};
+use crate::{imported, run};
 
 /// The columns of contact `c`, its status `s` and its live call `l`, in the order in which [`read`] takes them.
 macro_rules! contact {
@@ -48,28 +36,44 @@ pub(crate) use with_status;
 /// How many columns [`read`] takes.
 pub(crate) const COLUMNS: usize = 23;
 
-/// Reads a contact from columns as [`contact!`] names them, the first of which is `at`.
+/// The columns that [`read_any`] takes after those of [`contact!`].
+macro_rules! settled {
+    () => {
+        "w.sequence, w.outcome, w.exclusion, w.settled_at, w.attempts, w.not_placed, w.retries, w.last_disposition"
+    };
+}
+pub(crate) use settled;
+
+/// Where the call is looked up with whose end contact `c` was settled, if it was.
+macro_rules! with_settled {
+    () => {
+        "LEFT JOIN LATERAL (SELECT * FROM ended_calls w WHERE w.org_id = c.org_id AND w.number = c.number \
+           AND w.contact_id = c.id AND w.sequence IS NOT NULL ORDER BY w.sequence DESC LIMIT 1) w ON true "
+    };
+}
+pub(crate) use with_settled;
+
+/// Reads a contact from columns as [`contact!`] and [`settled!`] name them, the first of which is `at`.
+pub(crate) fn read_any(row: &PgRow, at: usize) -> Result<Contact, Failure> {
+    let (standing, live): (Option<i64>, Option<i64>) = (row.value(at + 6)?, row.value(at + 16)?);
+    let settled: Option<i64> = row.value(at + COLUMNS)?;
+    let Some(sequence) = settled.filter(|_| live.is_none()).filter(|_| settled > standing) else {
+        return read(row, at);
+    };
+    let mut contact = imported::read(row, at)?;
+    let state = read_settled(row, at + COLUMNS + 1)?;
+    contact.status = read_counts(row, state, sequence, at + COLUMNS + 4)?;
+    Ok(contact)
+}
+
+/// Reads a contact that is not settled, from columns as [`contact!`] names them, the first of which is `at`.
 pub(crate) fn read(row: &PgRow, at: usize) -> Result<Contact, Failure> {
-    let mut contact = imported(row, at)?;
+    let mut contact = imported::read(row, at)?;
     if row.value::<Option<i64>>(at + 16)?.is_some() {
         contact.status = read_live_status(row, at + 16)?;
     } else if row.value::<Option<i64>>(at + 6)?.is_some() {
         contact.status = read_status(row, at + 6)?;
     }
-    Ok(contact)
-}
-
-/// Reads a contact as it was imported.
-pub(crate) fn imported(row: &PgRow, at: usize) -> Result<Contact, Failure> {
-    let rest: Imported = row.thing("contact", at + 5)?;
-    let (org_id, run_id, number) = (row.id(at + 1)?, row.id(at + 2)?, row.number(at + 3)?);
-    let mut contact = Contact::new(run_id, org_id, rest.row, number, rest.zones, row.instant(at + 4)?);
-    contact.id = row.id(at)?;
-    contact.person = rest.person;
-    contact.priority = rest.priority;
-    contact.external_id = rest.external_id;
-    contact.variables = rest.variables;
-    contact.status.sequence = 1;
     Ok(contact)
 }
 
@@ -79,11 +83,15 @@ fn read_status(row: &PgRow, at: usize) -> Result<ContactStatus, Failure> {
     } else if let Some(call_id) = row.optional_id(at + 2)? {
         ContactState::Calling { call_id }
     } else {
-        let outcome = outcome(row.optional_text(at + 3)?.ok_or(Unreadable::new("status of a contact"))?)?;
-        let exclusion = row.optional_text(at + 4)?.map(exclusion).transpose()?;
-        ContactState::Settled { outcome, exclusion, at: row.instant(at + 5)? }
+        read_settled(row, at + 3)?
     };
     read_counts(row, state, row.int(at)?, at + 6)
+}
+
+fn read_settled(row: &PgRow, at: usize) -> Result<ContactState, Failure> {
+    let outcome = outcome(row.optional_text(at)?.ok_or(Unreadable::new("status of a contact"))?)?;
+    let exclusion = row.optional_text(at + 1)?.map(exclusion).transpose()?;
+    Ok(ContactState::Settled { outcome, exclusion, at: row.instant(at + 2)? })
 }
 
 /// Reads the status of a contact from its live call.
@@ -109,152 +117,41 @@ fn read_counts(row: &PgRow, state: ContactState, sequence: i64, at: usize) -> Re
     })
 }
 
-/// What stands in the document of a contact: everything but ids, number and status.
-#[derive(Deserialize)]
-struct Imported {
-    row: u64,
-    #[serde(default)]
-    person: PersonFields,
-    zones: ResolvedZones,
-    priority: Priority,
-    #[serde(default)]
-    external_id: Option<Personal<String>>,
-    #[serde(default)]
-    variables: Personal<Arc<BTreeMap<String, String>>>,
-}
-
-/// The same as it is written.
-#[derive(Serialize)]
-struct Importing<'a> {
-    row: u64,
-    #[serde(skip_serializing_if = "is_default")]
-    person: &'a PersonFields,
-    zones: &'a ResolvedZones,
-    priority: Priority,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    external_id: Option<&'a Personal<String>>,
-    #[serde(skip_serializing_if = "is_default")]
-    variables: &'a Personal<Arc<BTreeMap<String, String>>>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &&T) -> bool {
-    **value == T::default()
-}
-
-rows! {
-    /// Rows of `contacts`.
-    ContactRows<'a> {
-        id: uuid::Uuid,
-        org_id: uuid::Uuid,
-        run_id: uuid::Uuid,
-        number: i64,
-        due_at: DateTime<Utc>,
-        document: String,
-    }
-}
-
-impl ContactRows<'_> {
-    fn push(&mut self, contact: &Contact, due_at: DateTime<Utc>) -> Result<(), Failure> {
-        self.id.push(contact.id.as_uuid());
-        self.org_id.push(contact.org_id.as_uuid());
-        self.run_id.push(contact.run_id.as_uuid());
-        self.number.push(digits(contact.number));
-        self.due_at.push(instant(due_at));
-        let Contact { row, person, zones, priority, external_id, variables, .. } = contact;
-        let (row, priority, external_id) = (*row, *priority, external_id.as_ref());
-        let importing = Importing { row, person, zones, priority, external_id, variables };
-        self.document.push(document("contact", &importing)?);
-        Ok(())
-    }
-}
-
-pub(crate) async fn add(
-    store: &PostgresStorage,
-    contacts: &[Contact],
-    now: DateTime<Utc>,
-) -> Result<u64, Failure> {
-    const INSERT: &str = "INSERT INTO contacts (id, org_id, run_id, number, due_at, document) \
-        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::text[]) \
-        ON CONFLICT (id) DO NOTHING RETURNING id";
-    if contacts.is_empty() {
-        return Ok(0);
-    }
-    // In the order of their ids, so that two who add the same contacts wait for each other and not in a circle.
-    let mut by_id: BTreeMap<ContactId, &Contact> = BTreeMap::new();
-    for contact in contacts {
-        by_id.entry(contact.id).or_insert(contact);
-    }
-    let mut tx = store.begin().await?;
-    let runs: BTreeSet<RunId> = contacts.iter().map(|contact| contact.run_id).collect();
-    accept_contacts(&mut tx, &runs).await?;
-
-    let mut new_rows = ContactRows::default();
-    for contact in by_id.values() {
-        new_rows.push(contact, contact.status.state.due_at().unwrap_or(now))?;
-    }
-    let added = tx.rows(new_rows.bind(sqlx::query(INSERT))).await?;
-    let added = added.iter().map(|row| row.id(0)).collect::<Result<BTreeSet<ContactId>, _>>()?;
-
-    let (mut due, mut statuses, mut entries) = (DueRows::default(), StatusRows::default(), Vec::new());
-    let mut tallies = BTreeMap::new();
-    for contact in by_id.values().filter(|contact| added.contains(&contact.id)) {
-        let (org_id, aggregate) = (contact.org_id, Aggregate::Contact(contact.id));
-        let (_, tally) = tallies.entry(contact.run_id).or_insert_with(|| (org_id, tally::origin()));
-        tally.enter(&contact.status.state);
-        due.extend(contact, contact.status.state.due_at());
-        let status = ContactStatus { sequence: 1, ..contact.status.clone() };
-        // As long as nothing is known beside the instant it waits for, it needs no row for its status.
-        if status.state.due_at().map(ContactStatus::new)
-            != Some(ContactStatus { sequence: 0, ..status.clone() })
-        {
-            statuses.push(contact, &status)?;
-        }
-        let event = Event::ContactImported { row: contact.row };
-        entries.push(JournalEntry { org_id, aggregate, sequence: 1, at: now, event });
-    }
-    insert_due(&mut tx, due).await?;
-    put_statuses(&mut tx, statuses).await?;
-    journal::append(&mut tx, entries).await?;
-    let deltas = tallies.iter().map(|(id, (org_id, tally))| (*id, *org_id, Delta::since_origin(tally)));
-    tally::add(&mut tx, deltas.collect()).await?;
-    tx.commit().await?;
-    Ok(added.len() as u64)
-}
-
-/// Sees to it that these runs take contacts, until the transaction ends.
-async fn accept_contacts(tx: &mut Transaction, runs: &BTreeSet<RunId>) -> Result<(), Failure> {
-    let states = run::states_held(tx, runs).await?;
-    if let Some(unknown) = runs.iter().find(|id| !states.contains_key(id)) {
-        return Err(run::not_found("add_contacts", "run", unknown));
-    }
-    if states.values().any(|state| state.is_final()) {
-        let context = "the run is over and takes no contacts";
-        return Err(StorageError::new(StorageErrorKind::Refused, "add_contacts", context).into());
-    }
-    Ok(())
-}
-
 pub(crate) async fn by_id(store: &PostgresStorage, id: ContactId) -> Result<Option<Contact>, Failure> {
-    const CONTACT: &str =
-        concat!("SELECT ", contact!(), " FROM contacts c", with_status!(), "WHERE c.id = $1");
+    const CONTACT: &str = concat!(
+        "SELECT ",
+        contact!(),
+        ", ",
+        settled!(),
+        " FROM contacts c",
+        with_status!(),
+        with_settled!(),
+        "WHERE c.id = $1"
+    );
     let row = store.reader().await?.row(sqlx::query(CONTACT).bind(id.as_uuid())).await?;
-    row.map(|row| read(&row, 0)).transpose()
+    row.map(|row| read_any(&row, 0)).transpose()
 }
 
 pub(crate) const OF_RUN: &str = concat!(
     "SELECT ",
     contact!(),
+    ", ",
+    settled!(),
     " FROM contacts c",
     with_status!(),
+    with_settled!(),
     "WHERE c.id BETWEEN $2 AND $3 AND ($4::uuid IS NULL OR c.id > $4) AND c.run_id = $1 ORDER BY c.id LIMIT $5"
 );
 
 pub(crate) const OF_RUN_AND_NUMBER: &str = concat!(
     "SELECT ",
     contact!(),
+    ", ",
+    settled!(),
     " FROM (SELECT id FROM contacts WHERE id BETWEEN $2 AND $3 \
        AND ($4::uuid IS NULL OR id > $4) AND number = $6 ORDER BY id) found JOIN contacts c ON c.id = found.id",
     with_status!(),
+    with_settled!(),
     "WHERE c.run_id = $1 ORDER BY c.id LIMIT $5"
 );
 
@@ -275,7 +172,7 @@ pub(crate) async fn contacts(store: &PostgresStorage, query: &ContactQuery) -> R
         Some(number) => statement.bind(digits(number)),
     };
     let rows = store.reader().await?.rows(statement).await?;
-    rows.iter().map(|row| read(row, 0)).collect()
+    rows.iter().map(|row| read_any(row, 0)).collect()
 }
 
 const TAKE_WAITING: &str = concat!(
@@ -312,88 +209,4 @@ pub(crate) async fn settle_waiting(store: &PostgresStorage, request: &SettleWait
     write(&mut tx, set.into_writes(), homes).await?;
     tx.commit().await?;
     Ok(settled)
-}
-
-/// The numbers of contacts of a run that is purged, with their ids.
-pub(crate) async fn first_of_run(
-    tx: &mut Transaction,
-    run_id: RunId,
-    count: usize,
-) -> Result<Vec<(ContactId, E164)>, Failure> {
-    let (first, last) = run::contact_ids(run_id);
-    let query = sqlx::query(
-        "SELECT id, number FROM contacts WHERE id BETWEEN $2 AND $3 AND run_id = $1 ORDER BY id LIMIT $4 FOR UPDATE",
-    )
-    .bind(run_id.as_uuid())
-    .bind(first.as_uuid())
-    .bind(last.as_uuid())
-    .bind(limit(count));
-    let rows = tx.rows(query).await?;
-    rows.iter().map(|row| Ok((row.id(0)?, row.number(1)?))).collect()
-}
-
-macro_rules! remove_calls {
-    ($table:literal) => {
-        concat!(
-            "WITH gone AS (DELETE FROM ", $table, " k USING unnest($2::uuid[], $3::bigint[]) c(id, number) \
-               WHERE k.org_id = (SELECT org_id FROM runs WHERE id = $1) AND k.number = c.number \
-               AND k.contact_id = c.id RETURNING k.org_id, k.number, k.attempt_at, k.call_id) \
-             INSERT INTO attempts (org_id, number, at, call_id) \
-             SELECT org_id, number, attempt_at, call_id FROM gone WHERE attempt_at IS NOT NULL ON CONFLICT DO NOTHING"
-        )
-    };
-}
-/// Removes contacts of a run with everything that is live of them; what counts as an attempt stays.
-pub(crate) async fn remove(
-    tx: &mut Transaction,
-    run_id: RunId,
-    contacts: &[(ContactId, E164)],
-) -> Result<(), Failure> {
-    const CALLS: [&str; 2] = [remove_calls!("live_calls"), remove_calls!("ended_calls")];
-    let ids = uuids(contacts.iter().map(|(id, _)| *id));
-    let numbers: Vec<i64> = contacts.iter().map(|(_, number)| digits(*number)).collect();
-    for delete in CALLS {
-        let delete = sqlx::query(delete).bind(run_id.as_uuid()).bind(ids.clone());
-        tx.run(delete.bind(numbers.clone())).await?;
-    }
-    for delete in [
-        "DELETE FROM due WHERE run_id = $1 AND contact_id = ANY($2)",
-        "DELETE FROM contact_statuses WHERE $1 IS NOT NULL AND contact_id = ANY($2)",
-        "DELETE FROM contacts WHERE run_id = $1 AND id = ANY($2)",
-    ] {
-        tx.run(sqlx::query(delete).bind(run_id.as_uuid()).bind(ids.clone())).await?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use rivvi_core::testkit::build;
-
-    /// A contact that grows a field needs a place for it, or the field would be lost.
-    #[test]
-    fn every_field_of_a_contact_has_its_place() {
-        let run = build::draft(&build::campaign(build::org_id(1), 1), 1);
-        let contact = serde_json::to_value(build::rich_contact(&run, 1)).unwrap();
-        let mut fields: Vec<&str> = contact.as_object().unwrap().keys().map(String::as_str).collect();
-        fields.sort_unstable();
-        let known = [
-            "external_id",
-            "id",
-            "number",
-            "org_id",
-            "person",
-            "priority",
-            "row",
-            "run_id",
-            "status",
-            "variables",
-            "zones",
-        ];
-        assert_eq!(fields, known);
-        let mut status: Vec<&str> =
-            contact["status"].as_object().unwrap().keys().map(String::as_str).collect();
-        status.sort_unstable();
-        assert_eq!(status, ["attempts", "last_disposition", "not_placed", "retries", "sequence", "state"]);
-    }
 }

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 
 use crate::PostgresStorage;
 use crate::connection::{Connection, Transaction};
-use crate::contact::{self, contact, with_status};
+use crate::contact::{self, contact};
 use crate::error::Failure;
 use crate::tally::{self, Delta};
 use crate::value::{Columns, digits, instant};
@@ -96,9 +96,10 @@ pub(crate) const CLAIM: &str = concat!(
     contact!(),
     ", taken.priority, taken.due_at, ",
     facts!("c.org_id", "c.number"),
-    " FROM taken JOIN contacts c ON c.id = taken.contact_id",
-    with_status!(),
-    facts_of!("c.org_id", "c.number")
+    " FROM taken JOIN contacts c ON c.id = taken.contact_id \
+      LEFT JOIN contact_statuses s ON s.contact_id = c.id",
+    facts_of!("c.org_id", "c.number"),
+    " LEFT JOIN LATERAL (SELECT n.* WHERE n.contact_id = c.id) l ON true"
 );
 
 pub(crate) async fn begin_calls(
@@ -127,7 +128,7 @@ pub(crate) async fn begin_calls(
             break Limited::Request;
         }
         // No more contacts than calls that may begin, so the capacity holds whatever is decided about them.
-        let due = claim(&mut tx, request, wanted.min(CHUNK_MAX)).await?;
+        let due = claim(store, &mut tx, request, wanted.min(CHUNK_MAX)).await?;
         if due.contacts.is_empty() {
             break Limited::NothingDue;
         }
@@ -171,7 +172,12 @@ struct Due {
     homes: Homes,
 }
 
-async fn claim(tx: &mut Transaction, request: &BeginCalls, count: u32) -> Result<Due, Failure> {
+async fn claim(
+    store: &PostgresStorage,
+    tx: &mut Transaction,
+    request: &BeginCalls,
+    count: u32,
+) -> Result<Due, Failure> {
     let query = sqlx::query(CLAIM).bind(request.run_id.as_uuid()).bind(instant(request.now));
     let rows = tx.rows(query.bind(i64::from(count))).await?;
     let (mut due, mut facts, mut homes) = (Vec::with_capacity(rows.len()), HashMap::new(), Homes::of_taken());
@@ -180,6 +186,7 @@ async fn claim(tx: &mut Transaction, request: &BeginCalls, count: u32) -> Result
         let place = (row.value::<i16>(contact::COLUMNS)?, row.instant(contact::COLUMNS + 1)?, contact.id);
         homes.note(row, 0)?;
         facts.insert(contact.number, read_facts(row, contact::COLUMNS + 2)?);
+        store.shared.lately.remember(&contact);
         due.push((place, contact));
     }
     due.sort_unstable_by_key(|(place, _)| *place);

@@ -12,36 +12,48 @@
 //! A reader first notes how far it may go: that id and the last position given out, then the ids of those that hold a
 //! lock to write to the journal, below which it stays. Then it reads. Whoever takes that lock later writes beyond.
 
+use std::collections::{BTreeMap, HashMap};
+
 use chrono::{DateTime, Utc};
 use rivvi_core::domain::{Aggregate, CampaignId, ContactId, Event, JournalEntry, OrgId, RunId};
 use rivvi_core::storage::{JournalCursor, JournalPage, StorageError, StorageErrorKind};
 use sqlx::postgres::PgRow;
 
 use crate::PostgresStorage;
-use crate::connection::Transaction;
+use crate::connection::{Connection, Transaction};
 use crate::error::{Failure, Unreadable};
-use crate::value::{Columns, Rows, document, instant, limit, of_text, put, rows, text};
+use crate::page::{self, Told};
+use crate::rows::{Rows, put, rows};
+use crate::value::{Columns, document, instant, limit, of_text, text};
 
 rows! {
-    /// Rows of `journal`.
+    /// Rows of `journal` that are not pages.
     JournalRows<'a> {
         sequence: i64,
         at: DateTime<Utc>,
         org_id: uuid::Uuid,
         aggregate: uuid::Uuid,
         kind: &'a str,
+        size: i64,
         events: String,
     }
 }
 
-pub(crate) const APPEND: &str = "\
-    INSERT INTO journal (feed, sequence, at, org_id, aggregate, kind, events) \
-    SELECT clock.feed, row.* FROM \
-      (SELECT ahead + greatest(pg_current_xact_id()::text::bigint, \
-         pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS feed FROM journal_clock) clock, \
-      unnest($1::bigint[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::text[]) AS row";
+/// The `feed` of what is written now.
+macro_rules! feed_now {
+    () => {
+        "(SELECT ahead + greatest(pg_current_xact_id()::text::bigint, \
+           pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS feed FROM journal_clock) clock"
+    };
+}
 
-/// Appends entries, those of one aggregate in their order.
+pub(crate) const APPEND: &str = concat!(
+    "INSERT INTO journal (feed, sequence, at, org_id, aggregate, kind, size, events) SELECT clock.feed, row.* FROM ",
+    feed_now!(),
+    ", unnest($1::bigint[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS row"
+);
+
+/// Appends entries of anything but contacts, those of one aggregate in their order.
 pub(crate) async fn append(tx: &mut Transaction, entries: Vec<JournalEntry>) -> Result<(), Failure> {
     let mut entries = entries;
     // In one order for all, so that two who write to the same aggregates do not wait for each other in a circle.
@@ -57,6 +69,7 @@ pub(crate) async fn append(tx: &mut Transaction, entries: Vec<JournalEntry>) -> 
         rows.org_id.push(first.org_id.as_uuid());
         rows.aggregate.push(first.aggregate.uuid());
         rows.kind.push(first.aggregate.kind());
+        rows.size.push(limit(together.len()));
         let events: Vec<&Event> = together.iter().map(|entry| &entry.event).collect();
         rows.events.push(document("journal event", &events)?);
     }
@@ -86,11 +99,54 @@ pub(crate) async fn add(store: &PostgresStorage, entries: &[JournalEntry]) -> Re
     tx.commit().await
 }
 
-pub(crate) const OF_AGGREGATE: &str = "\
-    SELECT aggregate, kind, sequence, org_id, at, events FROM journal \
-    WHERE aggregate = $1 AND kind = $2 AND sequence >= coalesce((SELECT sequence FROM journal \
+const APPEND_PAGE: &str = concat!(
+    "INSERT INTO journal (feed, at, org_id, size, events) SELECT clock.feed, $1, $2, $3, $4 FROM ",
+    feed_now!(),
+    " RETURNING position"
+);
+
+/// Appends entries of contacts, those of one contact in their order. Returns in which page those of each contact stand:
+/// it must be noted with the contact, or they are lost.
+pub(crate) async fn append_pages(
+    tx: &mut Transaction,
+    entries: &[JournalEntry],
+) -> Result<HashMap<ContactId, i64>, Failure> {
+    let mut by_organization: BTreeMap<OrgId, Vec<&JournalEntry>> = BTreeMap::new();
+    for entry in entries {
+        by_organization.entry(entry.org_id).or_default().push(entry);
+    }
+    let mut pages = HashMap::with_capacity(entries.len());
+    for (org_id, entries) in by_organization {
+        for told in page::split(&Told::of(&entries)) {
+            let Some(at) = told.iter().map(Told::at).max() else { continue };
+            let size: usize = told.iter().map(|told| told.events.len()).sum();
+            let insert = sqlx::query(APPEND_PAGE)
+                .bind(instant(at))
+                .bind(org_id.as_uuid())
+                .bind(limit(size))
+                .bind(document("journal page", &told)?);
+            let row = tx.row(insert).await?.ok_or(Unreadable::new("clock of the journal"))?;
+            let position = row.int(0)?;
+            pages.extend(told.iter().map(|told| (told.contact, position)));
+        }
+    }
+    Ok(pages)
+}
+
+/// The columns that [`read`] takes.
+macro_rules! row {
+    () => {
+        "aggregate, kind, sequence, org_id, at, events, feed, position"
+    };
+}
+
+pub(crate) const OF_AGGREGATE: &str = concat!(
+    "SELECT ",
+    row!(),
+    " FROM journal WHERE aggregate = $1 AND kind = $2 AND sequence >= coalesce((SELECT sequence FROM journal \
       WHERE aggregate = $1 AND kind = $2 AND sequence <= $3 ORDER BY sequence DESC LIMIT 1), 0) \
-    ORDER BY sequence LIMIT $4";
+    ORDER BY sequence LIMIT $4"
+);
 
 pub(crate) async fn journal(
     store: &PostgresStorage,
@@ -98,18 +154,46 @@ pub(crate) async fn journal(
     after: u64,
     count: usize,
 ) -> Result<Vec<JournalEntry>, Failure> {
+    let mut reader = store.reader().await?;
     // The first row may have nothing after the sequence number that is asked for.
     let query = sqlx::query(OF_AGGREGATE)
         .bind(aggregate.uuid())
         .bind(aggregate.kind())
         .bind(i64::try_from(after).unwrap_or(i64::MAX))
         .bind(limit(count.saturating_add(1)));
-    let rows = store.reader().await?.rows(query).await?;
+    let mut entries = Vec::new();
+    for row in &reader.rows(query).await? {
+        entries.extend(read(row)?);
+    }
+    if let Aggregate::Contact(id) = aggregate {
+        entries.extend(in_pages(&mut reader, id).await?);
+        entries.sort_by_key(|entry| entry.sequence);
+    }
+    entries.retain(|entry| entry.sequence > after);
+    entries.truncate(count);
+    Ok(entries)
+}
+
+pub(crate) const PAGES_OF_CONTACT: &str = concat!(
+    "SELECT ",
+    row!(),
+    " FROM journal WHERE position = ANY(ARRAY( \
+       SELECT page FROM contacts WHERE id = $1 AND page IS NOT NULL \
+       UNION SELECT unnest(pages) FROM contact_statuses WHERE contact_id = $1 \
+       UNION SELECT unnest(l.pages) FROM contacts c JOIN live_calls l \
+         ON l.org_id = c.org_id AND l.number = c.number AND l.contact_id = c.id WHERE c.id = $1 \
+       UNION SELECT unnest(e.pages) FROM contacts c JOIN ended_calls e \
+         ON e.org_id = c.org_id AND e.number = c.number AND e.contact_id = c.id WHERE c.id = $1 \
+       UNION SELECT unnest(pages) FROM purged_contacts WHERE contact_id = $1))"
+);
+
+/// What the pages tell of a contact, in any order.
+async fn in_pages(reader: &mut Connection, id: ContactId) -> Result<Vec<JournalEntry>, Failure> {
+    let rows = reader.rows(sqlx::query(PAGES_OF_CONTACT).bind(id.as_uuid())).await?;
     let mut entries = Vec::new();
     for row in &rows {
-        entries.extend(read(row)?.into_iter().filter(|entry| entry.sequence > after));
+        entries.extend(page::read(row.text(5)?, row.id(3)?, |contact| contact == id)?);
     }
-    entries.truncate(count);
     Ok(entries)
 }
 
@@ -163,9 +247,14 @@ pub(crate) const HORIZON: &str = "\
         AND writer.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
     ) writing";
 
-pub(crate) const FEED: &str = "\
-    SELECT aggregate, kind, sequence, org_id, at, events, feed, position FROM journal \
-    WHERE (feed, position) >= ($1, $2) AND (feed, position) <= ($3, $4) ORDER BY feed, position LIMIT $5";
+/// Rows until they hold as many entries as are asked for, $6 of them in vain.
+pub(crate) const FEED: &str = concat!(
+    "SELECT ",
+    row!(),
+    " FROM (SELECT *, sum(size) OVER (ORDER BY feed, position) - size AS before FROM (SELECT * FROM journal \
+       WHERE (feed, position) >= ($1, $2) AND (feed, position) <= ($3, $4) ORDER BY feed, position LIMIT $5) first) \
+     counted WHERE before < $5 + $6 ORDER BY feed, position"
+);
 
 pub(crate) async fn feed(
     store: &PostgresStorage,
@@ -181,7 +270,8 @@ pub(crate) async fn feed(
         .bind(place.position)
         .bind(horizon.int(0)?)
         .bind(horizon.int(1)?)
-        .bind(limit(count.saturating_add(1)));
+        .bind(limit(count.saturating_add(1)))
+        .bind(limit(place.index));
     let rows = reader.rows(query).await?;
     let mut entries = Vec::new();
     for row in &rows {
@@ -224,9 +314,10 @@ pub(crate) async fn save_cursor(
     store.reader().await?.run(save).await.map(drop)
 }
 
-/// The entries of a row.
+/// The entries of a row, by aggregate and in order.
 fn read(row: &PgRow) -> Result<Vec<JournalEntry>, Failure> {
-    let aggregate = match row.text(1)? {
+    let Some(kind) = row.optional_text(1)? else { return page::read(row.text(5)?, row.id(3)?, |_| true) };
+    let aggregate = match kind {
         "organization" => Aggregate::Organization(row.id::<OrgId>(0)?),
         "campaign" => Aggregate::Campaign(row.id::<CampaignId>(0)?),
         "run" => Aggregate::Run(row.id::<RunId>(0)?),

@@ -13,7 +13,7 @@ use rivvi_core::storage::{
     TakeOverdue, campaigns_only,
 };
 
-use crate::{PostgresStorage, apply, call, contact, dispatch, item, journal, run, suppression};
+use crate::{PostgresStorage, apply, call, contact, dispatch, imported, item, journal, run, suppression};
 
 #[async_trait]
 impl Ledger for PostgresStorage {
@@ -38,7 +38,7 @@ impl Ledger for PostgresStorage {
     }
 
     async fn add_contacts(&self, contacts: Vec<Contact>, now: DateTime<Utc>) -> Result<u64, StorageError> {
-        self.retried("add_contacts", || contact::add(self, &contacts, now)).await
+        self.retried("add_contacts", || imported::add(self, &contacts, now)).await
     }
 
     async fn contact(&self, id: ContactId) -> Result<Option<Contact>, StorageError> {

@@ -58,12 +58,15 @@ mod contact;
 mod dispatch;
 mod error;
 mod gate;
+mod imported;
 mod item;
 mod journal;
 mod ledger;
 mod options;
+mod page;
 #[cfg(test)]
 mod plans;
+mod rows;
 mod run;
 mod schema;
 mod suppression;
@@ -85,6 +88,7 @@ use rivvi_core::storage::{Storage, StorageError};
 
 use crate::connection::{Connection, Connections, Transaction};
 use crate::error::Failure;
+use crate::imported::Lately;
 pub use crate::options::PostgresOptions;
 pub use crate::wakeups::PostgresWakeups;
 
@@ -99,6 +103,7 @@ struct Shared {
     /// For errors: server, database and schema.
     name: String,
     connections: Connections,
+    lately: Lately,
     clock: SystemClock,
     /// Spreads those who try again.
     tries: AtomicU64,
@@ -128,7 +133,9 @@ impl PostgresStorage {
         let name = options.name();
         schema::prepare(&options).await.map_err(|failure| failure.named("connect", &name))?;
         let (connections, clock) = (Connections::new(&options), SystemClock::new());
-        Ok(Self { shared: Arc::new(Shared { options, name, connections, clock, tries: AtomicU64::new(0) }) })
+        let lately = Lately::new(options.contacts_remembered);
+        let shared = Shared { options, name, connections, lately, clock, tries: AtomicU64::new(0) };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Brings the tables to the version of this program, and turns on row-level security if the options ask for it: for

@@ -37,6 +37,7 @@ pub struct PostgresOptions {
     pub(crate) idle_in_transaction_timeout: Duration,
     pub(crate) verb_timeout: Duration,
     pub(crate) row_level_security: bool,
+    pub(crate) contacts_remembered: usize,
     pub(crate) migrate: bool,
 }
 
@@ -68,6 +69,7 @@ impl PostgresOptions {
             idle_in_transaction_timeout: Duration::from_secs(10),
             verb_timeout: Duration::from_secs(60),
             row_level_security: false,
+            contacts_remembered: 20_000,
             migrate: true,
         }
     }
@@ -96,6 +98,13 @@ impl PostgresOptions {
     #[must_use]
     pub fn max_connections(self, count: u32) -> Self {
         Self { max_connections: count.max(1), ..self }
+    }
+
+    /// How many contacts, as they were imported, are kept in memory (about 1 KB each), so that a contact whose call goes on is
+    /// not read again. Default 20 000; the calls at once of this process are enough. 0 keeps none.
+    #[must_use]
+    pub fn contacts_remembered(self, count: usize) -> Self {
+        Self { contacts_remembered: count, ..self }
     }
 
     /// How long a new connection may take. Default 5 s.

@@ -43,11 +43,14 @@ impl Scene {
                  INSERT INTO live_calls SELECT gen_random_uuid(), '{org}', '{run}', \
                    ('{prefix}' || lpad(to_hex(n), 10, '0'))::uuid, 972500000000 + n, 97231234567, 1, 'p', 'ref-' || n, \
                    'placed', gen_random_uuid(), 1, now(), now() + n * interval '1 second', now(), now(), now(), now(), \
-                   NULL, NULL, NULL, now(), 2, NULL, 1, 0, NULL, NULL, 3 FROM generate_series({DUE} - 4000, {DUE}) n; \
+                   NULL, NULL, NULL, now(), 2, NULL, 1, 0, NULL, NULL, 3, ARRAY[n], now() + n * interval '1 second' \
+                   FROM generate_series({DUE} - 4000, {DUE}) n; \
                  INSERT INTO ended_calls SELECT gen_random_uuid(), '{org}', '{run}', \
                    ('{prefix}' || lpad(to_hex(n), 10, '0'))::uuid, 972500000000 + n, 97231234567, 1, 'p', 'old-' || n, \
                    'busy', gen_random_uuid(), 1, now(), NULL, now(), now(), now(), now(), NULL, now(), NULL, now(), 2 \
                    FROM generate_series(1, {DUE}) n; \
+                 INSERT INTO call_references SELECT hashtextextended(provider_ref, 0), call_id, org_id FROM live_calls \
+                   UNION ALL SELECT hashtextextended(provider_ref, 0), call_id, org_id FROM ended_calls; \
                  INSERT INTO journal (feed, sequence, at, org_id, aggregate, kind, events) \
                    SELECT n, 1, now(), '{org}', id, 'contact', '[]' FROM contacts, generate_series(1, 2) n \
                    ON CONFLICT DO NOTHING; \
@@ -122,7 +125,7 @@ async fn hot_statements_look_up_what_they_need_and_nothing_else() {
     let live = scene.array("call_id", "live_calls ORDER BY call_id LIMIT 50").await;
     let ended = scene.array("call_id", "ended_calls ORDER BY call_id LIMIT 50").await;
     let mut due = Vec::new();
-    for column in ["run_id", "priority", "due_at", "contact_id", "org_id"] {
+    for column in ["contact_id", "run_id", "priority", "due_at", "org_id"] {
         due.push(scene.array(column, "due ORDER BY run_id, priority, due_at, contact_id LIMIT 30").await);
     }
     let (first, last) = crate::run::contact_ids(scene.run);
@@ -130,17 +133,18 @@ async fn hot_statements_look_up_what_they_need_and_nothing_else() {
         (gate::LOCK, "ARRAY['ORG']::uuid[]".to_owned(), 1),
         (apply::LIVE, live, 50),
         (apply::ENDED, ended, 50),
-        (apply::BY_REFERENCE, "ARRAY['p', 'p'], ARRAY['ref-119000', 'old-7']".to_owned(), 2),
+        (apply::BY_REFERENCE, "ARRAY['ref-119000', 'old-7']".to_owned(), 2),
         (
             call::TAKE_OVERDUE,
-            "now() + interval '119000 seconds', gen_random_uuid(), now(), 50".to_owned(),
+            "now() + interval '116050 seconds', gen_random_uuid(), now(), 50".to_owned(),
             100,
         ),
-        (call::NEXT_DUE, "ARRAY['RUN']::uuid[]".to_owned(), 5),
+        (call::NEXT_DUE, "ARRAY['RUN']::uuid[]".to_owned(), 100),
         (contact::OF_RUN, format!("'RUN', '{first}', '{last}', NULL, 100"), 100),
         (journal::OF_AGGREGATE, format!("'{}', 'contact', 0, 100", ContactId::of_row(scene.run, 7)), 1),
-        (journal::FEED, "0, 0, 1000000, 1000000, 100".to_owned(), 100),
-        (table::DELETE_DUE, due.join(", "), 30),
+        (journal::PAGES_OF_CONTACT, format!("'{}'", ContactId::of_row(scene.run, 119_000)), 2),
+        (journal::FEED, "0, 0, 1000000, 1000000, 100, 0".to_owned(), 100),
+        (table::DELETE_DUE.as_str(), due.join(", "), 30),
     ] {
         let plan = scene.run(sql, &parameters).await;
         assert_by_index(&plan, rows_max);

@@ -12,7 +12,7 @@ use crate::PostgresStorage;
 use crate::connection::Transaction;
 use crate::error::Failure;
 use crate::value::{Columns, after, count, document, instant, limit, run_state, text, uuids};
-use crate::{contact, gate, journal, tally};
+use crate::{gate, imported, journal, tally};
 
 pub(crate) async fn create(store: &PostgresStorage, run: &Run) -> Result<Run, Failure> {
     const INSERT: &str = "INSERT INTO runs (id, org_id, campaign_id, campaign_version, key, status, created_at, \
@@ -160,11 +160,11 @@ pub(crate) async fn purge(store: &PostgresStorage, id: RunId, count: usize) -> R
     if !states.get(&id).is_some_and(|state| state.is_done()) {
         return Ok(0);
     }
-    let contacts = contact::first_of_run(&mut tx, id, count).await?;
+    let contacts = imported::first_of_run(&mut tx, id, count).await?;
     if contacts.is_empty() {
         return Ok(0);
     }
-    contact::remove(&mut tx, id, &contacts).await?;
+    imported::remove(&mut tx, id, &contacts).await?;
     tx.commit().await?;
     Ok(contacts.len() as u64)
 }

@@ -11,8 +11,9 @@ use sqlx::postgres::PgRow;
 use crate::PostgresStorage;
 use crate::connection::{Connection, Transaction};
 use crate::error::{Failure, Unreadable};
-use crate::value::{Columns, digits, instant, limit, of_text, rows, text};
-use crate::{gate, journal, value};
+use crate::rows::{self, rows};
+use crate::value::{Columns, digits, instant, limit, of_text, text};
+use crate::{gate, journal};
 
 type Key = (OrgId, E164);
 
@@ -76,16 +77,16 @@ pub(crate) async fn put(tx: &mut Transaction, entries: Vec<Suppression>) -> Resu
         let merged = list.get(&key(&entry)).map_or_else(|| entry.clone(), |known| known.merged_with(&entry));
         list.insert(key(&entry), merged);
     }
-    let mut rows = SuppressionRows::default();
+    let mut kept = SuppressionRows::default();
     for entry in list.values() {
-        rows.org_id.push(entry.org_id.as_uuid());
-        rows.number.push(digits(entry.number));
-        rows.source.push(source_name(entry.source)?);
-        rows.reason.push(text(&entry.reason));
-        rows.added_at.push(instant(entry.added_at));
-        rows.expires_at.push(entry.expires_at.map(instant));
+        kept.org_id.push(entry.org_id.as_uuid());
+        kept.number.push(digits(entry.number));
+        kept.source.push(source_name(entry.source)?);
+        kept.reason.push(text(&entry.reason));
+        kept.added_at.push(instant(entry.added_at));
+        kept.expires_at.push(entry.expires_at.map(instant));
     }
-    value::put(tx, PUT, rows).await.map(drop)
+    rows::put(tx, PUT, kept).await.map(drop)
 }
 
 /// Reads an entry from its columns, the first of which is `at`.

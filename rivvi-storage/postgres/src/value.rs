@@ -13,7 +13,6 @@ use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row as _, Type};
 use uuid::Uuid;
 
-use crate::connection::{Connection, Statement};
 use crate::error::{Failure, Unreadable};
 
 /// An id of any kind.
@@ -208,59 +207,6 @@ impl Columns for PgRow {
         Ok(self.try_get(column)?)
     }
 }
-
-/// Rows that are written with one statement.
-pub(crate) trait Rows: Sized {
-    /// How many.
-    fn len(&self) -> usize;
-
-    /// Binds the columns in the order of their declaration.
-    fn bind(self, statement: Statement<'_>) -> Statement<'_>;
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Writes rows, if there are any. Returns how many were changed.
-pub(crate) async fn put(
-    connection: &mut Connection,
-    statement: &'static str,
-    rows: impl Rows,
-) -> Result<u64, Failure> {
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    connection.run(rows.bind(sqlx::query(statement))).await
-}
-
-/// Declares rows that are written with one statement: a list per column, each one parameter.
-macro_rules! rows {
-    ($(#[$doc:meta])* $name:ident<$life:lifetime> {
-        $first:ident: $first_type:ty, $($column:ident: $type:ty),+ $(,)?
-    }) => {
-        $(#[$doc])*
-        #[derive(Debug, Default)]
-        pub(crate) struct $name<$life> {
-            $first: Vec<$first_type>,
-            $($column: Vec<$type>,)+
-            life: std::marker::PhantomData<&$life ()>,
-        }
-
-        impl $crate::value::Rows for $name<'_> {
-            fn len(&self) -> usize {
-                self.$first.len()
-            }
-
-            fn bind(self, statement: $crate::connection::Statement<'_>)
-                -> $crate::connection::Statement<'_>
-            {
-                statement.bind(self.$first)$(.bind(self.$column))+
-            }
-        }
-    };
-}
-pub(crate) use rows;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 mod database;
 
 use database::{Schema, execute, superuser};
-use rivvi_core::domain::{Disposition, Person, PersonFields, PersonId};
+use rivvi_core::domain::{CallDetail, Disposition, Person, PersonFields, PersonId};
 use rivvi_core::provider::{CallEvent, CallRef};
 use rivvi_core::storage::{
     ApplyCalls, ArchivedCall, CampaignContext, JournalCursor, Report, Storage, StorageErrorKind, TakeItems,
@@ -28,11 +28,15 @@ async fn populate(storage: &Storage) {
         let ended =
             CallEvent::Ended { disposition: Disposition::AnsweredHuman, reason: None, talk_time: None };
         let given_up = told(&calls[0], action);
+        let accepted = told(&calls[0], CallEvent::Accepted { reference: Some(format!("reference-{n}")) });
+        let told_of_it =
+            vec![accepted, given_up.clone(), told(&calls[0], later), told(&calls[0], ended.clone())];
+        scene.apply_all(storage, told_of_it).await;
+        // What is told of a call that has ended changes the status of its contact.
+        let mut detail = CallDetail::default();
+        detail.transcript = Some("yes".to_owned().into());
         scene
-            .apply_all(
-                storage,
-                vec![given_up.clone(), told(&calls[0], later), told(&calls[0], ended.clone())],
-            )
+            .apply_all(storage, vec![told(&calls[0], CallEvent::Enriched { detail: Box::new(detail) })])
             .await;
         storage.ledger.retry_item(item_id(calls[0].id, &given_up), None, "given up".into()).await.unwrap();
         let entry = build::suppression(scene.organization.id, calls[0].number);
