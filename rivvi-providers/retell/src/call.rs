@@ -213,6 +213,6 @@ mod tests {
             (None, None, None)
         );
         assert!(picture.call_cost.unwrap().combined_cost.is_none() && picture.latency.is_none());
-        assert!(picture.call_analysis.is_none() && !picture.metadata.is_some_and(|value| !value.is_null()));
+        assert!(picture.call_analysis.is_none() && picture.metadata.is_none_or(|value| value.is_null()));
     }
 }

@@ -107,7 +107,8 @@ mod tests {
     fn what_makes_no_sense_is_refused_and_no_key_is_shown() {
         let good = || RetellOptions::new(Secret::new("key_123"));
         assert_eq!(good().check(), Ok(()));
-        let cases: [(fn(&mut RetellOptions), OptionsError); 6] = [
+        type Spoil = fn(&mut RetellOptions);
+        let cases: [(Spoil, OptionsError); 6] = [
             (|options| options.api_key = Secret::new(""), OptionsError::ApiKey),
             (|options| options.api_key = Secret::new("key\n"), OptionsError::ApiKey),
             (|options| options.webhook_key = Some(Secret::new("")), OptionsError::WebhookKey),
