@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 
 use super::CallFact;
 use super::call::{CallStep, disposition_of, step_call};
-use super::settle::{Settling, learn};
+use super::learn::learn;
+use super::settle::Settling;
 use crate::domain::{
     Call, CallDetail, CallId, CallState, Contact, ContactState, Direction, Disposition, Event, ItemId, Lease,
     Outcome,

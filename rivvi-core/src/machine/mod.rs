@@ -8,6 +8,7 @@ mod begin;
 mod call;
 mod inbound;
 mod input;
+mod learn;
 mod run;
 mod settle;
 

@@ -7,6 +7,7 @@ mod support;
 
 use std::collections::{BTreeMap, HashSet};
 
+use rivvi_core::clock::Clock;
 use rivvi_core::domain::{Disposition, Outcome, RunState, RunTally};
 use rivvi_core::storage::Storage;
 use rivvi_core::testkit::http::HttpFault;
@@ -64,6 +65,24 @@ async fn lost_answers_cause_no_second_call() {
     let expected = outcome_of(Delivery::Prompt, 0).await;
     assert_eq!(outcome_of(Delivery::Prompt, 7).await, expected);
     assert_eq!(outcome_of(Delivery::Never, 7).await, expected, "found by our id");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_that_overtake_the_answer_find_their_call() {
+    let world = World::new(Delivery::Never, Storage::in_memory()).await;
+    world.fake.far.fail_next(CREATE, HttpFault::CutAfterRequest);
+    let run = world.start(CAMPAIGN, 1).await;
+    world.rivvi.tick().await.unwrap();
+    let [mut call] = world.fake.all().try_into().unwrap();
+    for (event, status) in [("call_analyzed", "ended"), ("call_started", "ongoing"), ("call_ended", "ended")]
+    {
+        call["call_status"] = status.into();
+        call["disconnection_reason"] = "user_hangup".into();
+        world.send(&support::webhook(event, &call, world.clock.now())).await;
+    }
+    let tally = world.progress(&run).await.tally;
+    assert_eq!((tally.outcomes[&Outcome::Completed], tally.calling), (1, 0), "by our id in the metadata");
+    assert_eq!(world.fake.all().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

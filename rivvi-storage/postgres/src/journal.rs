@@ -88,6 +88,7 @@ pub(crate) async fn add(store: &PostgresStorage, entries: &[JournalEntry]) -> Re
         rows.org_id.push(entry.org_id.as_uuid());
         rows.aggregate.push(entry.aggregate.uuid());
         rows.kind.push(entry.aggregate.kind());
+        rows.size.push(1);
         rows.events.push(document("journal event", &[&entry.event])?);
     }
     if rows.is_empty() {
