@@ -9,8 +9,8 @@ use super::call::{CallStep, disposition_of, step_call};
 use super::learn::{learn, set_earliest};
 use super::{CallFact, CallInput};
 use crate::domain::{
-    Call, CallDetail, CallState, Contact, ContactState, Disposition, Ending, Event, Exclusion, ItemId,
-    Outcome, Suppression,
+    Call, CallState, Contact, ContactState, Disposition, Ending, Event, Exclusion, ItemId, Outcome,
+    Suppression,
 };
 use crate::policy::retry::{RetryCause, RetryVerdict};
 use crate::policy::{Decision, NumberFacts, Policy, Question, RunTerms};
