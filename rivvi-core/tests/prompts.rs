@@ -147,7 +147,7 @@ async fn every_version_is_told_once_with_who_made_it_and_whether_the_prompt_chan
     fourth.version = 4;
     fourth.definition.prompt = None;
     rivvi.storage().catalog.add_campaign(fourth.clone()).await.unwrap();
-    rivvi.runs().import(campaign.id, sheet("phone\n052-2000001\n")).await.unwrap();
+    rivvi.runs().import(campaign.id, sheet("phone,Appointment\n052-2000001,noon\n")).await.unwrap();
 
     let told = campaigns.history(campaign.id, 0, 100).await.unwrap();
     let facts: Vec<_> = told
