@@ -1,5 +1,6 @@
 //! What a verb decides about: loaded at once, changed in memory, written at once.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
@@ -23,8 +24,9 @@ use crate::provider::{CallRef, CallUpdate};
 /// decision sees the effect of those before, yet each row is written once, in its last state.
 #[derive(Debug, Default)]
 pub struct WorkingSet {
-    contacts: BTreeMap<ContactId, HeldContact>,
-    calls: BTreeMap<CallId, HeldCall>,
+    // Boxed, for the maps move what they hold.
+    contacts: HashMap<ContactId, Box<HeldContact>>,
+    calls: HashMap<CallId, Box<HeldCall>>,
     references: HashMap<(ProviderName, String), CallId>,
     tallies: BTreeMap<RunId, RunTally>,
     entries: Vec<JournalEntry>,
@@ -65,15 +67,17 @@ impl Stored {
 impl WorkingSet {
     /// Takes a contact as it is stored.
     pub fn hold_contact(&mut self, contact: Contact) {
-        let stored = contact.status.state;
-        self.contacts.entry(contact.id).or_insert(HeldContact { now: contact, stored, changed: false });
+        let (id, stored) = (contact.id, contact.status.state);
+        let held = || Box::new(HeldContact { now: contact, stored, changed: false });
+        self.contacts.entry(id).or_insert_with(held);
     }
 
     /// Takes a call as it is stored.
     pub fn hold_call(&mut self, call: Call) {
         self.refer(&call);
-        let stored = Some(Stored::of(&call));
-        self.calls.entry(call.id).or_insert(HeldCall { now: call, stored, changed: false });
+        let id = call.id;
+        let held = || Box::new(HeldCall { stored: Some(Stored::of(&call)), now: call, changed: false });
+        self.calls.entry(id).or_insert_with(held);
     }
 
     /// Takes the counts of a run as they are stored.
@@ -203,8 +207,15 @@ impl WorkingSet {
 
     fn put_call(&mut self, call: Call) {
         self.refer(&call);
-        let stored = self.calls.remove(&call.id).and_then(|held| held.stored);
-        self.calls.insert(call.id, HeldCall { now: call, stored, changed: true });
+        match self.calls.entry(call.id) {
+            Entry::Occupied(held) => {
+                let held = held.into_mut();
+                (held.now, held.changed) = (call, true);
+            }
+            Entry::Vacant(place) => {
+                place.insert(Box::new(HeldCall { now: call, stored: None, changed: true }));
+            }
+        }
     }
 
     fn refer(&mut self, call: &Call) {
@@ -215,11 +226,15 @@ impl WorkingSet {
 
     /// Everything that is to be written, all or nothing.
     pub fn into_writes(self) -> Writes {
-        let contacts = self.contacts.into_values().filter(|held| held.changed);
-        let calls = self.calls.into_values().filter(|held| held.changed);
+        let mut contacts: Vec<_> = self.contacts.into_values().filter(|held| held.changed).collect();
+        contacts.sort_unstable_by_key(|held| held.now.id);
+        let mut calls: Vec<_> = self.calls.into_values().filter(|held| held.changed).collect();
+        calls.sort_unstable_by_key(|held| held.now.id);
+        let contact = |held: Box<HeldContact>| ContactWrite { contact: held.now, before: held.stored };
+        let call = |held: Box<HeldCall>| CallWrite { call: held.now, stored: held.stored };
         Writes {
-            contacts: contacts.map(|held| ContactWrite { contact: held.now, before: held.stored }).collect(),
-            calls: calls.map(|held| CallWrite { call: held.now, stored: held.stored }).collect(),
+            contacts: contacts.into_iter().map(contact).collect(),
+            calls: calls.into_iter().map(call).collect(),
             tallies: self.tallies,
             attempts: self.attempts,
             suppressions: self.suppressions,

@@ -1,8 +1,8 @@
 //! What is told about calls that have begun.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rivvi_core::domain::OrgId;
+use rivvi_core::domain::{Call, CallId, Contact, ContactId, ContactStatus, OrgId};
 use rivvi_core::machine::CallInput;
 use rivvi_core::provider::CallRef;
 use rivvi_core::storage::{Applied, ApplyCalls, Settle, WorkingSet};
@@ -24,32 +24,103 @@ pub(crate) async fn apply(
     request: &ApplyCalls,
     settle: &Settle<'_>,
 ) -> Result<Vec<Applied>, Failure> {
+    let lately = &store.shared.lately;
     let mut gates = BTreeSet::new();
     loop {
         let mut tx = store.begin().await?;
         if !gates.is_empty() {
             gate::enter(&mut tx, &gates).await?;
         }
-        let (mut set, homes) = load(store, &mut tx, &request.inputs).await?;
+        let Loaded { mut set, homes, remembered } = load(store, &mut tx, &request.inputs).await?;
         let applied = set.apply(request.clone(), settle);
+        // Nothing is written of what stays as it is, so nothing would show that a remembered call is out of date.
+        if !remembered.is_empty() && applied.contains(&Applied::Unchanged) {
+            lately.forget(&remembered);
+            continue;
+        }
         let writes = set.into_writes();
         let needed: BTreeSet<OrgId> = writes.suppressions.iter().map(|entry| entry.org_id).collect();
         if needed.is_subset(&gates) {
+            // Whatever goes wrong, the calls are read anew when this is tried again.
+            lately.forget(&remembered);
             write(&mut tx, writes, homes).await?;
             tx.commit().await?;
+            lately.remember_applied(&applied);
             return Ok(applied);
         }
         gates.extend(needed);
     }
 }
 
-/// Loads the calls that are meant, with their contacts. Live calls are not locked: whoever changes one first wins, and the
-/// others begin anew.
+/// The calls that are meant, with their contacts.
+#[derive(Default)]
+struct Loaded {
+    set: WorkingSet,
+    homes: Homes,
+    /// Those that were not read but remembered.
+    remembered: Vec<CallId>,
+}
+
+impl Loaded {
+    fn hold_live(
+        &mut self,
+        call: Call,
+        status: ContactStatus,
+        contacts: &BTreeMap<ContactId, Contact>,
+    ) -> Result<(), Failure> {
+        let mut contact =
+            contacts.get(&call.contact_id).cloned().ok_or(Unreadable::new("contact of a call"))?;
+        self.homes.with(&call, &status);
+        self.set.hold_tally(call.run_id, tally::origin());
+        self.set.hold_call(call);
+        contact.status = status;
+        self.set.hold_contact(contact);
+        Ok(())
+    }
+}
+
+/// Loads the calls that are meant. Live calls are not locked: whoever changes one first wins, and the others begin anew.
 async fn load(
     store: &PostgresStorage,
     tx: &mut Transaction,
     inputs: &[CallInput],
-) -> Result<(WorkingSet, Homes), Failure> {
+) -> Result<Loaded, Failure> {
+    let lately = &store.shared.lately;
+    let (mut loaded, mut live) = (Loaded::default(), Vec::new());
+    let mut ids = meant(tx, inputs).await?;
+    ids.retain(|id| {
+        let Some(call) = lately.call(*id) else { return true };
+        loaded.remembered.push(*id);
+        live.push((call.0.clone(), call.1.clone()));
+        false
+    });
+    if !ids.is_empty() {
+        for row in &tx.rows(sqlx::query(LIVE).bind(uuids(ids.iter().copied()))).await? {
+            let call = call::read(row, 0)?;
+            ids.remove(&call.id);
+            live.push((call, contact::read_live_status(row, call::COLUMNS)?));
+        }
+    }
+    let contacts = lately.contacts(tx, live.iter().map(|(call, _)| call.contact_id).collect()).await?;
+    for (call, status) in live {
+        loaded.hold_live(call, status, &contacts)?;
+    }
+    if ids.is_empty() {
+        return Ok(loaded);
+    }
+    // A call that ended after the statement before is found by this one.
+    for row in &tx.rows(sqlx::query(ENDED).bind(uuids(ids))).await? {
+        let call = call::read(row, 0)?;
+        loaded.homes.note(row, call::COLUMNS)?;
+        loaded.set.hold_tally(call.run_id, tally::origin());
+        loaded.set.hold_call(call);
+        loaded.set.hold_contact(contact::read_any(row, call::COLUMNS)?);
+    }
+    Ok(loaded)
+}
+
+/// The ids of the calls that are meant.
+async fn meant(tx: &mut Transaction, inputs: &[CallInput]) -> Result<BTreeSet<CallId>, Failure> {
     let (mut ids, mut references) = (BTreeSet::new(), BTreeSet::new());
     for input in inputs {
         match &input.call {
@@ -59,41 +130,11 @@ async fn load(
     }
     if !references.is_empty() {
         let references: Vec<_> = references.into_iter().map(text).collect();
-        let found = tx.rows(sqlx::query(BY_REFERENCE).bind(references)).await?;
-        for row in &found {
+        for row in &tx.rows(sqlx::query(BY_REFERENCE).bind(references)).await? {
             ids.insert(row.id(0)?);
         }
     }
-    let (mut set, mut homes) = (WorkingSet::default(), Homes::default());
-    if ids.is_empty() {
-        return Ok((set, homes));
-    }
-    let live = tx.rows(sqlx::query(LIVE).bind(uuids(ids.iter().copied()))).await?;
-    let calls = live.iter().map(|row| call::read(row, 0)).collect::<Result<Vec<_>, _>>()?;
-    let contacts = calls.iter().map(|call| call.contact_id).collect();
-    let mut contacts = store.shared.lately.contacts(tx, contacts).await?;
-    for (row, call) in live.iter().zip(calls) {
-        let mut contact = contacts.remove(&call.contact_id).ok_or(Unreadable::new("contact of a call"))?;
-        contact.status = contact::read_live_status(row, call::COLUMNS)?;
-        ids.remove(&call.id);
-        homes.with(&call, &contact.status);
-        set.hold_tally(call.run_id, tally::origin());
-        set.hold_call(call);
-        set.hold_contact(contact);
-    }
-    if ids.is_empty() {
-        return Ok((set, homes));
-    }
-    // A call that ended after the statement before is found by this one.
-    let ended = tx.rows(sqlx::query(ENDED).bind(uuids(ids))).await?;
-    for row in &ended {
-        let call = call::read(row, 0)?;
-        homes.note(row, call::COLUMNS)?;
-        set.hold_tally(call.run_id, tally::origin());
-        set.hold_call(call);
-        set.hold_contact(contact::read_any(row, call::COLUMNS)?);
-    }
-    Ok((set, homes))
+    Ok(ids)
 }
 
 /// The calls that may be meant: those whose references have the same hash.

@@ -135,6 +135,9 @@ pub(crate) async fn begin_calls(
         tally = begin_chunk(&mut tx, request, decide, due, tally, &mut begun).await?;
     };
     tx.commit().await?;
+    for (call, contact) in &begun.calls {
+        store.shared.lately.remember_call(call, &contact.status);
+    }
     begun.limited = Some(reason);
     Ok(begun)
 }

@@ -1,11 +1,9 @@
 //! Contacts as they are imported: nothing of it changes until their run is purged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use quick_cache::sync::Cache;
 use rivvi_core::domain::{
     Aggregate, Contact, ContactId, ContactStatus, E164, Event, JournalEntry, PersonFields, Personal,
     Priority, RunId,
@@ -24,13 +22,8 @@ use crate::tally::{self, Delta};
 use crate::value::{Columns, digits, document, instant, limit, uuids};
 use crate::{journal, run};
 
-/// The columns of contact `c` that [`imported`] takes.
-macro_rules! imported {
-    () => {
-        "c.id, c.org_id, c.run_id, c.number, c.due_at, c.document"
-    };
-}
-/// Reads a contact as it was imported.
+/// Reads a contact as it was imported: id, organization, run, number, the instant it is due and the document, the first of
+/// which is `at`.
 pub(crate) fn read(row: &PgRow, at: usize) -> Result<Contact, Failure> {
     let rest: Imported = row.thing("contact", at + 5)?;
     let (org_id, run_id, number) = (row.id(at + 1)?, row.id(at + 2)?, row.number(at + 3)?);
@@ -42,50 +35,6 @@ pub(crate) fn read(row: &PgRow, at: usize) -> Result<Contact, Failure> {
     contact.variables = rest.variables;
     contact.status.sequence = 1;
     Ok(contact)
-}
-
-/// Contacts that this process has read lately: those that are called are needed again when their calls are placed and end.
-pub(crate) struct Lately(Cache<ContactId, Arc<Contact>>);
-
-impl Lately {
-    pub(crate) fn new(contacts_max: usize) -> Self {
-        Self(Cache::new(contacts_max))
-    }
-
-    /// Remembers a contact as it was imported.
-    pub(crate) fn remember(&self, contact: &Contact) {
-        self.0.insert(contact.id, Arc::new(contact.clone()));
-    }
-
-    /// Contacts as they were imported, except for their statuses; those that are remembered are not read.
-    pub(crate) async fn contacts(
-        &self,
-        tx: &mut Transaction,
-        ids: BTreeSet<ContactId>,
-    ) -> Result<BTreeMap<ContactId, Contact>, Failure> {
-        const CONTACTS: &str = concat!("SELECT ", imported!(), " FROM contacts c WHERE c.id = ANY($1)");
-        let (mut found, mut missing) = (BTreeMap::new(), Vec::new());
-        for id in ids {
-            match self.0.get(&id) {
-                Some(contact) => drop(found.insert(id, Contact::clone(&contact))),
-                None => missing.push(id),
-            }
-        }
-        if !missing.is_empty() {
-            for row in &tx.rows(sqlx::query(CONTACTS).bind(uuids(missing))).await? {
-                let contact = read(row, 0)?;
-                self.remember(&contact);
-                found.insert(contact.id, contact);
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl fmt::Debug for Lately {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lately").field(&self.0.len()).finish()
-    }
 }
 
 /// What stands in the document of a contact: everything but ids, number and status.

@@ -61,6 +61,7 @@ mod gate;
 mod imported;
 mod item;
 mod journal;
+mod lately;
 mod ledger;
 mod options;
 mod page;
@@ -88,7 +89,7 @@ use rivvi_core::storage::{Storage, StorageError};
 
 use crate::connection::{Connection, Connections, Transaction};
 use crate::error::Failure;
-use crate::imported::Lately;
+use crate::lately::Lately;
 pub use crate::options::PostgresOptions;
 pub use crate::wakeups::PostgresWakeups;
 
