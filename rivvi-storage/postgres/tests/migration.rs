@@ -92,11 +92,11 @@ async fn newer_schema_is_refused() {
     let schema = Schema::new();
     drop(schema.store().await);
     let newer =
-        format!("INSERT INTO {}.schema_versions (version, checksum) VALUES (4, 'newer')", schema.name);
+        format!("INSERT INTO {}.schema_versions (version, checksum) VALUES (5, 'newer')", schema.name);
     execute(&mut superuser().await, newer).await;
     let error = refusal(&schema).await;
     assert_eq!(error.kind, StorageErrorKind::Incompatible);
-    assert!(error.to_string().contains("version 4") && error.to_string().contains("newer"), "{error}");
+    assert!(error.to_string().contains("version 5") && error.to_string().contains("newer"), "{error}");
 }
 
 #[tokio::test]
