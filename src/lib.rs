@@ -10,6 +10,7 @@
 //! | `postgres` | `stores::PostgresStorage`, one database for any number of nodes |
 //! | `dynamo` | [`stores::DynamoStorage`](https://docs.rs/rivvi-storage-dynamo), everything in DynamoDB, for hosts without servers |
 //! | `redis` | [`redis`], pacing and wake-ups shared by several nodes |
+//! | `retell` | `providers::Retell`, calls led by Retell AI agents |
 //! | `sim` (default) | [`providers::SimulatedNetwork`], a phone network that is not there |
 //! | `asterisk` | `providers::Asterisk`, calls on Asterisk servers |
 //! | `espeak` | `providers::Espeak`, speech synthesis by espeak-ng |
@@ -86,6 +87,10 @@ pub mod providers {
     };
     #[cfg(feature = "espeak")]
     pub use rivvi_provider_espeak::Espeak;
+    #[cfg(feature = "retell")]
+    pub use rivvi_provider_retell::{
+        Concurrency as RetellConcurrency, OptionsError as RetellOptionsError, Retell, RetellOptions,
+    };
     #[cfg(feature = "sim")]
     pub use rivvi_provider_sim::{Behaviour, Leg, SimulatedNetwork};
 }

@@ -48,6 +48,7 @@ fn providers_and_stores_depend_on_the_core_alone() {
     for package in [
         "rivvi-provider-asterisk",
         "rivvi-provider-espeak",
+        "rivvi-provider-retell",
         "rivvi-provider-sim",
         "rivvi-storage-dynamo",
         "rivvi-storage-postgres",

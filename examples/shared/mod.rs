@@ -1,4 +1,4 @@
-//! What the quick start and the worker have in common.
+//! What the examples have in common.
 
 pub(crate) mod follow;
 pub(crate) mod job;

@@ -172,6 +172,7 @@ fn liar_is_found_out() {
         caught.is_err()
     }
     assert!(fails(voice::repeated_placement_rings_once_if_declared::<LiarHarness>), "it rings again");
+    assert!(fails(voice::dropped_placement_rings_at_most_once::<LiarHarness>), "it rings again");
     assert!(fails(voice::lookup_does_what_is_declared::<LiarHarness>), "it has no lookup");
     assert!(fails(voice::hang_up_does_what_is_declared::<LiarHarness>), "it cannot end calls");
     assert!(fails(voice::faults_are_told_for_what_they_are::<LiarHarness>), "it says that nothing was sent");

@@ -12,6 +12,8 @@ port_offset() {
     redis-sentinel) echo 40 ;;
     s3) echo 50 ;;
     asterisk) echo 60 ;;
+    prism) echo 70 ;;
+    retell-sdk) echo 80 ;;
   esac
 }
 

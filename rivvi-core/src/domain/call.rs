@@ -13,7 +13,7 @@ use super::personal::Personal;
 use super::phone::E164;
 use crate::provider::Answerer;
 
-/// One attempt to reach a contact by voice.
+/// One attempt to reach a contact by voice, or a call in which a contact called back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Call {
@@ -25,11 +25,17 @@ pub struct Call {
     pub run_id: RunId,
     /// The contact it tries to reach.
     pub contact_id: ContactId,
-    /// The number called.
+    /// Who called whom.
+    #[serde(default, skip_serializing_if = "Direction::is_outbound")]
+    pub direction: Direction,
+    /// The outbound call that an inbound one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_for: Option<CallId>,
+    /// The contact's number: the number called, or from which an inbound call came.
     pub number: E164,
-    /// The number shown.
+    /// The organization's number: the number shown, or that an inbound call came to.
     pub caller_id: CallerId,
-    /// Which attempt at this contact, counted from 1.
+    /// Which attempt at this contact, counted from 1; for an inbound call that of the call it answers.
     pub attempt: u32,
     /// The provider asked, or to be asked.
     pub provider: ProviderName,
@@ -71,6 +77,32 @@ impl Call {
     /// Whether it holds a slot: everything that has not ended.
     pub fn is_live(&self) -> bool {
         !matches!(self.state, CallState::Ended { .. })
+    }
+}
+
+/// Who called whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// We called the contact.
+    #[default]
+    Outbound,
+    /// The contact called us.
+    Inbound,
+}
+
+impl Direction {
+    /// The name used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+    fn is_outbound(&self) -> bool {
+        *self == Self::Outbound
     }
 }
 
@@ -164,9 +196,31 @@ pub struct CallDetail {
     /// What an analysis of the call found, as the provider tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Personal<serde_json::Value>>,
+    /// How long the callee waited for the agent's answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_time: Option<ResponseTime>,
+    /// The calls in which the contact called back because of this one, in the order in which they were heard of. Each
+    /// becomes a call of its own in the archive.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub called_back: Vec<Call>,
     /// Keys of the events with side effects that were applied, so that each takes effect once; in ascending order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub applied: Vec<String>,
+}
+
+/// How long the callee waited for the agent's answers, in milliseconds, over the answers of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseTime {
+    /// Half of the answers took no longer.
+    pub p50_ms: u32,
+    /// Nine of ten answers took no longer.
+    pub p90_ms: u32,
+    /// All but one in a hundred took no longer.
+    pub p99_ms: u32,
+    /// The longest.
+    pub max_ms: u32,
+    /// How many answers there were.
+    pub answers: u32,
 }
 
 /// An amount of money in millionths of its currency's unit.

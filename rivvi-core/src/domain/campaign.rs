@@ -9,10 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ids::{CampaignId, OrgId};
 use super::organization::CallsPerSecond;
+use super::personal::Personal;
 use super::phone::Region;
+use super::prompt::{ContactVariables, Prompt};
 use super::span::Span;
 use crate::flow::{Flow, FlowError, FlowTerms};
-use crate::import::{DateOrder, Dedupe, ImportRules};
+use crate::import::{DateOrder, Dedupe, ImportRules, PromptRule};
 use crate::policy::caps::Caps;
 use crate::policy::hours::{CallingHours, CallingWindow, DateRange};
 use crate::policy::retry::RetryPlan;
@@ -66,6 +68,9 @@ pub struct CampaignDefinition {
     /// The provider's agent that talks.
     #[serde(default)]
     pub agent_id: Option<String>,
+    /// What the agent is told to say and to do, beside what the provider knows of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompt>,
     /// The conversation, if a flow leads it instead of an agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Arc<Flow>>,
@@ -99,6 +104,9 @@ pub struct CampaignDefinition {
     /// How a single call is made.
     #[serde(default)]
     pub call: CallSettings,
+    /// What happens when contacts call back.
+    #[serde(default, skip_serializing_if = "InboundSettings::is_default")]
+    pub inbound: InboundSettings,
     /// How the sheet is read.
     #[serde(default)]
     pub import: ImportSettings,
@@ -179,6 +187,12 @@ impl CampaignDefinition {
         if self.flow.is_some() && self.agent_id.is_some() {
             return wrong("flow", "expected either `agent_id` or `flow`, not both");
         }
+        if self.flow.is_some() && self.prompt.is_some() {
+            return wrong("prompt", "expected either `prompt` or `flow`, not both");
+        }
+        if let Some((key, problem)) = self.prompt.as_ref().and_then(Prompt::problem) {
+            return wrong(key, &problem);
+        }
         if let Err(error) = self.check_flow(None) {
             return wrong("flow", &error.to_string());
         }
@@ -189,6 +203,12 @@ impl CampaignDefinition {
     #[must_use]
     pub fn with_flow(self, flow: impl Into<Arc<Flow>>) -> Self {
         Self { agent_id: None, flow: Some(flow.into()), ..self }
+    }
+
+    /// The prompt for a contact, if the campaign has one.
+    pub fn prompt_for(&self, variables: &ContactVariables<'_>) -> Option<Personal<String>> {
+        let prompt = self.prompt.as_ref()?;
+        Some(Personal::new(prompt.render(|name| variables.value(name))))
     }
 
     /// Checks the flow, if there is one, against the rest of the campaign: it may name the campaign's variables, the
@@ -221,6 +241,8 @@ impl CampaignDefinition {
         rules.dedupe.clone_from(&self.import.dedupe);
         rules.worksheet.clone_from(&self.import.worksheet);
         rules.date_order = self.import.date_order;
+        rules.prompt =
+            self.prompt.clone().map(|prompt| PromptRule { prompt, variables: self.variables.clone() });
         rules
     }
 }
@@ -271,6 +293,29 @@ pub struct CallSettings {
 impl Default for CallSettings {
     fn default() -> Self {
         Self { ring_timeout: Span::from_secs(30), max_duration: Span::from_secs(540) }
+    }
+}
+
+/// What happens when contacts call back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InboundSettings {
+    /// The agent that answers; the campaign's `agent_id` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// Whether a contact that waits for its next call is done when it called back and was talked to. Default true.
+    pub settles: bool,
+}
+
+impl Default for InboundSettings {
+    fn default() -> Self {
+        Self { agent_id: None, settles: true }
+    }
+}
+
+impl InboundSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

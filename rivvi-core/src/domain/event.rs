@@ -173,6 +173,23 @@ pub enum Event {
         /// The call.
         call_id: CallId,
     },
+    /// The contact calls back.
+    CalledBack {
+        /// The call it answers.
+        call_id: CallId,
+        /// The inbound call.
+        inbound_id: CallId,
+    },
+    /// The call in which the contact called back ended.
+    InboundEnded {
+        /// The inbound call.
+        call_id: CallId,
+        /// How.
+        disposition: Disposition,
+        /// The provider's own word for it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        provider_reason: Option<String>,
+    },
     /// The contact will be called again.
     RetryPlanned {
         /// When.
@@ -194,6 +211,19 @@ pub enum Event {
         rule: String,
         /// Its finding.
         reason: String,
+    },
+    /// A campaign got a version.
+    CampaignRevised {
+        /// The version.
+        version: u32,
+        /// Who did it, as the host calls them.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<String>,
+        /// The [digest](super::Prompt::digest) of its prompt, if it has one.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        prompt: Option<String>,
+        /// Whether the prompt is another one than that of the version before.
+        prompt_changed: bool,
     },
     /// A number was added to the suppression list.
     NumberSuppressed {
@@ -226,8 +256,11 @@ impl Event {
             Self::CallbackRequested { .. } => "callback_requested",
             Self::CallEnded { .. } => "call_ended",
             Self::CallEnriched { .. } => "call_enriched",
+            Self::CalledBack { .. } => "called_back",
+            Self::InboundEnded { .. } => "inbound_ended",
             Self::RetryPlanned { .. } => "retry_planned",
             Self::ContactSettled { .. } => "contact_settled",
+            Self::CampaignRevised { .. } => "campaign_revised",
             Self::NumberSuppressed { .. } => "number_suppressed",
             Self::NumberReleased { .. } => "number_released",
         }

@@ -13,14 +13,15 @@ mod organization;
 mod person;
 mod personal;
 mod phone;
+mod prompt;
 mod run;
 mod span;
 mod suppression;
 
-pub use call::{Call, CallDetail, CallState, Currency, Lease, Money, ProviderName};
+pub use call::{Call, CallDetail, CallState, Currency, Direction, Lease, Money, ProviderName, ResponseTime};
 pub use campaign::{
     AtEnd, CallSettings, Campaign, CampaignDefinition, CampaignError, CampaignLimits, Channel,
-    ImportSettings, RunSettings,
+    ImportSettings, InboundSettings, RunSettings,
 };
 pub use contact::{Contact, ContactState, ContactStatus, Exclusion, Priority};
 pub use disposition::{Disposition, Outcome};
@@ -30,6 +31,7 @@ pub use organization::{CallerId, CallsPerSecond, Organization, OrganizationLimit
 pub use person::{Person, PersonFields};
 pub use personal::{Personal, Secret};
 pub use phone::{E164, NumberKind, PhoneError, Region, UnknownRegion};
+pub use prompt::{ContactVariables, Prompt};
 pub use run::{Ending, Run, RunState, RunTally};
 pub use span::{Span, SpanError};
 pub use suppression::{Suppression, SuppressionSource};

@@ -30,6 +30,10 @@ pub struct Organization {
     pub limits: OrganizationLimits,
     /// What to do with contacts whose zone is unknown or ambiguous.
     pub zone_policy: ZonePolicy,
+    /// The agent that answers people who call in and of whom no campaign knows anything; the provider's own choice for
+    /// the number if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound_agent_id: Option<String>,
 }
 
 impl Organization {
@@ -51,6 +55,7 @@ impl Organization {
             office_hours: None,
             limits: OrganizationLimits::default(),
             zone_policy: ZonePolicy::default(),
+            inbound_agent_id: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The known fields of a person.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,6 +35,25 @@ pub struct PersonFields {
 }
 
 impl PersonFields {
+    /// The names under which texts may use what is known of a person: those of [`variables`](Self::variables).
+    pub const VARIABLES: [&str; 6] =
+        ["phone", "first_name", "last_name", "date_of_birth", "email", "language"];
+
+    /// What is known, with the number, as variables of texts: dates as `1990-04-03`, numbers as `+972541234567`.
+    pub fn variables(&self, number: E164) -> BTreeMap<&'static str, String> {
+        let text = |field: &Option<Personal<String>>| field.as_ref().map(|text| text.expose().clone());
+        let birth = self.date_of_birth.as_ref().map(|date| date.expose().to_string());
+        let values = [
+            Some(number.expose()),
+            text(&self.first_name),
+            text(&self.last_name),
+            birth,
+            text(&self.email),
+            text(&self.language),
+        ];
+        Self::VARIABLES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     /// These fields, with those of `other` where one is missing here.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {

@@ -24,6 +24,18 @@ pub struct Suppression {
 }
 
 impl Suppression {
+    /// The entry for a callee who asked not to be called, for good.
+    pub fn opt_out(org_id: OrgId, number: E164, now: DateTime<Utc>) -> Self {
+        Self {
+            org_id,
+            number,
+            source: SuppressionSource::OptOut,
+            reason: "the callee asked not to be called".into(),
+            added_at: now,
+            expires_at: None,
+        }
+    }
+
     /// Whether the entry forbids contact at `now`.
     pub fn is_active(&self, now: DateTime<Utc>) -> bool {
         self.expires_at.is_none_or(|end| now < end)

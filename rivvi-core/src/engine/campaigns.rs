@@ -1,7 +1,7 @@
 //! Campaigns, through the front.
 
 use super::Inner;
-use crate::domain::{Campaign, CampaignDefinition, CampaignId, OrgId};
+use crate::domain::{Aggregate, Campaign, CampaignDefinition, CampaignId, Event, JournalEntry, OrgId};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// Campaigns. Got from [`Rivvi::campaigns`](super::Rivvi::campaigns).
@@ -30,6 +30,7 @@ impl Campaigns<'_> {
         let id = CampaignId::from_uuid(self.inner.ids.next(self.inner.clock.now()));
         let campaign = Campaign { id, org_id, version: 1, definition };
         self.inner.storage.catalog.add_campaign(campaign.clone()).await?;
+        self.inner.journal_versions(&campaign, None).await?;
         Ok(campaign)
     }
 
@@ -44,15 +45,71 @@ impl Campaigns<'_> {
         id: CampaignId,
         definition: CampaignDefinition,
     ) -> Result<Campaign, StorageError> {
-        self.check_flow("revise_campaign", &definition)?;
-        let latest = self.find(id).await?.ok_or_else(|| {
+        let latest = self.latest(id).await?;
+        self.follow(latest, definition, None).await
+    }
+
+    /// Sets or takes away the organization's own part of a campaign's prompt, as a new version of the campaign, unless the
+    /// latest has it already. The part that is fixed stays. `by` says who does it, as the host calls them, for the journal:
+    /// no name, but for instance an id.
+    ///
+    /// # Errors
+    /// [`NotFound`](StorageErrorKind::NotFound) if there is no such campaign, [`Refused`](StorageErrorKind::Refused) if it
+    /// has no prompt, the text is no [template](crate::flow::Template), or the prompt gets too long.
+    pub async fn set_prompt_addition(
+        &self,
+        id: CampaignId,
+        addition: Option<&str>,
+        by: &str,
+    ) -> Result<Campaign, StorageError> {
+        let refused =
+            |problem: String| StorageError::new(StorageErrorKind::Refused, "revise_campaign", problem);
+        let latest = self.latest(id).await?;
+        let mut definition = latest.definition.clone();
+        let Some(prompt) = &mut definition.prompt else {
+            return Err(refused("the campaign has no prompt to add to: expected `prompt.base`".into()));
+        };
+        let addition = addition.map(str::parse).transpose();
+        prompt.addition = addition.map_err(|error| refused(format!("prompt.addition: {error}")))?;
+        let definition = definition.validated().map_err(|error| refused(error.to_string()))?;
+        self.follow(latest, definition, Some(by)).await
+    }
+
+    /// The changes of a campaign, oldest first: its versions, who made them, and which of them changed the prompt. The
+    /// first `limit` after version `after`.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn history(
+        &self,
+        id: CampaignId,
+        after: u32,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, StorageError> {
+        self.inner.storage.ledger.journal(Aggregate::Campaign(id), u64::from(after), limit).await
+    }
+
+    async fn latest(&self, id: CampaignId) -> Result<Campaign, StorageError> {
+        self.find(id).await?.ok_or_else(|| {
             StorageError::new(StorageErrorKind::NotFound, "revise_campaign", format!("no campaign {id}"))
-        })?;
-        if latest.definition == definition {
-            return Ok(latest);
+        })
+    }
+
+    /// Adds the version after `latest`, unless it is the same.
+    async fn follow(
+        &self,
+        latest: Campaign,
+        definition: CampaignDefinition,
+        by: Option<&str>,
+    ) -> Result<Campaign, StorageError> {
+        let mut campaign = latest;
+        if campaign.definition != definition {
+            // What another left untold is told first, without the name that is known here.
+            self.inner.journal_versions(&campaign, None).await?;
+            campaign = Campaign { version: campaign.version + 1, definition, ..campaign };
+            self.inner.storage.catalog.add_campaign(campaign.clone()).await?;
         }
-        let campaign = Campaign { version: latest.version + 1, definition, ..latest };
-        self.inner.storage.catalog.add_campaign(campaign.clone()).await?;
+        self.inner.journal_versions(&campaign, by).await?;
         Ok(campaign)
     }
 
@@ -87,5 +144,53 @@ impl Campaigns<'_> {
         limit: usize,
     ) -> Result<Vec<Campaign>, StorageError> {
         self.inner.storage.catalog.campaigns(org_id, after, limit).await
+    }
+}
+
+impl Inner {
+    /// Tells the journal of every version of a campaign up to this one that it does not know. Versions are kept by the
+    /// catalog and told afterwards, so a crash in between leaves one untold until the next version or import.
+    pub(super) async fn journal_versions(
+        &self,
+        latest: &Campaign,
+        by: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let (aggregate, ledger) = (Aggregate::Campaign(latest.id), &self.storage.ledger);
+        // Mostly the last is told, or the last but one.
+        let last = u64::from(latest.version);
+        let told_from = |after: u64| async move {
+            ledger.journal(aggregate, after, 1).await.map(|told| !told.is_empty())
+        };
+        if told_from(last - 1).await? {
+            return Ok(());
+        }
+        let mut first = latest.version;
+        while first > 1 && !told_from(u64::from(first) - 2).await? {
+            first -= 1;
+        }
+        let mut before = match first {
+            1 => None,
+            _ => self.storage.catalog.campaign(latest.id, Some(first - 1)).await?,
+        };
+        let at = self.clock.now();
+        let mut entries = Vec::new();
+        for version in first..=latest.version {
+            let campaign = match version == latest.version {
+                true => Some(latest.clone()),
+                false => self.storage.catalog.campaign(latest.id, Some(version)).await?,
+            };
+            let Some(campaign) = campaign else { break };
+            let prompt = &campaign.definition.prompt;
+            let event = Event::CampaignRevised {
+                version,
+                by: by.filter(|_| version == latest.version).map(str::to_owned),
+                prompt: prompt.as_ref().map(|prompt| prompt.digest()),
+                prompt_changed: before.and_then(|before| before.definition.prompt) != *prompt,
+            };
+            let (org_id, sequence) = (campaign.org_id, u64::from(version));
+            entries.push(JournalEntry { org_id, aggregate, sequence, at, event });
+            before = Some(campaign);
+        }
+        ledger.add_entries(entries).await
     }
 }

@@ -7,7 +7,9 @@ use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
-use crate::domain::{Contact, ContactId, ContactState, Ending, Person, PersonId, Run, RunState};
+use crate::domain::{
+    Call, Contact, ContactId, ContactState, Disposition, Ending, Person, PersonId, Run, RunState,
+};
 use crate::storage::{
     ArchivedCall, Blobs, CampaignContext, ContactQuery, Report, StorageError, StorageErrorKind, blobs,
 };
@@ -45,13 +47,18 @@ impl Inner {
                 .collect();
             let people = self.storage.archive.add_people(people).await?;
             let person_of: HashMap<ContactId, PersonId> = ids.iter().copied().zip(people).collect();
+            let calls = self.storage.ledger.calls_of(&ids).await?;
+            let mut last_calls = HashMap::new();
+            for call in calls.iter().filter(|call| call.disposition().is_none_or(Disposition::is_attempt)) {
+                last_calls.insert(call.contact_id, call.id);
+            }
             let contexts = contacts.iter().filter_map(|contact| {
                 let person_id = *person_of.get(&contact.id)?;
-                Some(self.context_of(run, contact, person_id, now))
+                let last_call_id = last_calls.get(&contact.id).copied();
+                Some(CampaignContext { last_call_id, ..self.context_of(run, contact, person_id, now) })
             });
             self.storage.archive.put_contexts(contexts.collect()).await?;
-            let calls = self.storage.ledger.calls_of(&ids).await?;
-            let archived = calls.into_iter().filter_map(|call| {
+            let archived = calls.into_iter().flat_map(with_inbound).filter_map(|call| {
                 let person_id = *person_of.get(&call.contact_id)?;
                 let call_log = self.storage.blobs.is_some();
                 let call_log = call_log.then(|| blobs::formatted_call(call.org_id, call.run_id, call.id));
@@ -91,6 +98,7 @@ impl Inner {
                 ContactState::Settled { outcome, .. } => Some(outcome),
                 _ => None,
             },
+            last_call_id: None,
             created_at: ended,
             expires_at: Some(ended + self.config.contexts_kept),
         }
@@ -112,6 +120,13 @@ impl Inner {
         };
         self.storage.archive.put_report(report).await
     }
+}
+
+/// The call, and those in which the contact called back because of it, each by itself.
+fn with_inbound(call: Call) -> impl Iterator<Item = Call> {
+    let mut outbound = call;
+    let inbound = std::mem::take(&mut outbound.detail.called_back);
+    std::iter::once(outbound).chain(inbound)
 }
 
 async fn put_call_log(blobs: &Blobs, call: &ArchivedCall) -> Result<(), StorageError> {

@@ -9,7 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Inner;
 use super::breaker::Allowance;
-use crate::domain::{Call, CallId, Contact, Lease, Personal, ProviderName, RunId, RunState};
+use crate::domain::{
+    Call, CallId, Contact, ContactVariables, Lease, Personal, ProviderName, RunId, RunState,
+};
 use crate::limit::{Pace, PaceKey};
 use crate::machine::{CallFact, CallInput, Intent, RunInput, begin};
 use crate::policy::{NumberFacts, Question, RunTerms};
@@ -277,6 +279,13 @@ fn place_request(call: &Call, contact: &Contact, terms: &RunTerms, now: DateTime
     let definition = &terms.run.definition;
     let mut variables: BTreeMap<String, String> = definition.variables.clone();
     variables.extend(contact.variables.expose().iter().map(|(name, value)| (name.clone(), value.clone())));
+    let known = ContactVariables::new(
+        &definition.variables,
+        contact.variables.expose(),
+        &contact.person,
+        contact.number,
+    );
+    let prompt = definition.prompt_for(&known);
     // Ringing ends with the legal interval, so nobody connects after it.
     let left = (call.dial_before - now).max(TimeDelta::zero()).to_std().unwrap_or_default();
     PlaceCall {
@@ -289,6 +298,7 @@ fn place_request(call: &Call, contact: &Contact, terms: &RunTerms, now: DateTime
         from: call.caller_id,
         agent_id: definition.agent_id.clone(),
         flow: definition.flow.clone(),
+        prompt,
         person: contact.person.clone(),
         variables: Personal::new(variables),
         ring_timeout: definition.call.ring_timeout.duration().min(left),

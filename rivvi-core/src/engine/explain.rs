@@ -170,6 +170,8 @@ fn describe(event: &Event) -> String {
             Some(reason) => format!("ended: {disposition} ({reason})"),
             None => format!("ended: {disposition}"),
         },
+        Event::CalledBack { .. } => "calls back".into(),
+        Event::InboundEnded { disposition, .. } => format!("the call back ended: {disposition}"),
         Event::CallEnriched { .. } => "more became known about the call".into(),
         Event::RetryPlanned { at, cause: Some(cause), number } => {
             format!("retry {number} after {cause} planned for {}", at.format("%F %T"))

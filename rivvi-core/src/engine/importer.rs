@@ -53,6 +53,8 @@ impl Inner {
         let not_found = |what: String| StorageError::new(StorageErrorKind::NotFound, "import", what);
         let campaign = self.storage.catalog.campaign(campaign_id, None).await?;
         let campaign = campaign.ok_or_else(|| not_found(format!("no campaign {campaign_id}")))?;
+        // Nobody is called by a version that the journal does not tell.
+        self.journal_versions(&campaign, None).await?;
         let organization = self.storage.catalog.organization(campaign.org_id).await?;
         let organization =
             organization.ok_or_else(|| not_found(format!("no organization {}", campaign.org_id)))?;

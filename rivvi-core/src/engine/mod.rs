@@ -8,6 +8,7 @@
 //! |---|---|
 //! | dispatcher | takes due contacts, commits intents, places calls |
 //! | intake | applies what is told about calls, in batches |
+//! | inbound | finds out who calls in and why, and who answers |
 //! | reconciler | looks after calls without news |
 //! | scheduler | starts, ends and finishes runs |
 //! | loader | takes contacts from the blob store into the ledger |
@@ -24,6 +25,7 @@ mod explain;
 mod handle;
 mod hooks;
 mod importer;
+mod inbound;
 mod intake;
 mod loader;
 mod organizations;
@@ -47,7 +49,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::domain::{CallId, IdSource, ItemId, NodeId, ProviderName, RunId};
+use crate::domain::{CallId, E164, IdSource, ItemId, NodeId, OrgId, ProviderName, RunId};
 use crate::import::ContactTransformer;
 use crate::policy::Policy;
 use crate::provider::{VoiceProvider, WebhookError, WebhookRequest};
@@ -101,6 +103,8 @@ struct Inner {
     terms: terms::TermsCache,
     /// Calls this node ended lately.
     hung_up: Mutex<HashMap<CallId, DateTime<Utc>>>,
+    /// Which organization has which number, as far as it was asked for; checked before it is believed.
+    numbers: Mutex<HashMap<E164, OrgId>>,
     /// How many contacts runs had that another node seems to load, and since when.
     loading: Mutex<HashMap<RunId, (u64, DateTime<Utc>)>>,
     webhook_copies: webhook_copies::Queue,
@@ -157,6 +161,28 @@ impl Rivvi {
     /// See [`WebhookError`].
     pub async fn receive(&self, provider: &str, request: &WebhookRequest) -> Result<(), WebhookError> {
         self.inner.receive(provider, request).await
+    }
+
+    /// Answers a vendor that asks by webhook what to do about a call that comes in: verifies the question, finds the
+    /// organization by the number called and the person by the number that calls, and tells which agent answers and what it
+    /// knows. Send the answer back as it is; after an error answer with [`WebhookError::status`].
+    ///
+    /// If the person was called before, the inbound call is noted with the outbound call it answers before this returns: it
+    /// becomes a call of direction [`Inbound`](crate::domain::Direction::Inbound) in the archive, a contact that waits is
+    /// not called while it is on the phone, and is settled, or called again at the time it asked for, when it was talked
+    /// to. The agent is that of the campaign, with the variables of the contact; for people of whom no run under way and no
+    /// [context](crate::storage::CampaignContext) that is valid knows anything, that of the organization.
+    ///
+    /// Asking again while it rings changes nothing.
+    ///
+    /// # Errors
+    /// See [`WebhookError`].
+    pub async fn receive_inbound(
+        &self,
+        provider: &str,
+        request: &WebhookRequest,
+    ) -> Result<http::Response<bytes::Bytes>, WebhookError> {
+        self.inner.receive_inbound(provider, request).await
     }
 
     /// What became of the copies of webhooks that this engine keeps in the blob store.

@@ -69,7 +69,7 @@ impl Inner {
         let applied = self.apply(inputs, false).await?;
         let mut matched: Vec<ItemId> = Vec::new();
         for (item, applied) in items.into_iter().zip(applied) {
-            if applied != Applied::Unmatched {
+            if applied != Applied::Unmatched || self.archive_inbound(&item.update).await? {
                 matched.push(item.id);
             } else if now >= item.expires_at {
                 let problem = "no call of this id became known".to_owned();

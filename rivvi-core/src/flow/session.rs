@@ -67,19 +67,9 @@ impl Session {
     /// The conversation of a call that is about to be placed: its variables, and what is known of the person under the
     /// names `phone`, `first_name`, `last_name`, `date_of_birth`, `email` and `language`.
     pub fn for_call(call: &PlaceCall) -> Self {
-        let person = &call.person;
-        let text = |field: &Option<Personal<String>>| field.as_ref().map(|text| text.expose().clone());
-        let birth = person.date_of_birth.as_ref().map(|date| date.expose().to_string());
-        let fields = [
-            (PERSON_VARIABLES[0], Some(call.to.expose())),
-            (PERSON_VARIABLES[1], text(&person.first_name)),
-            (PERSON_VARIABLES[2], text(&person.last_name)),
-            (PERSON_VARIABLES[3], birth),
-            (PERSON_VARIABLES[4], text(&person.email)),
-            (PERSON_VARIABLES[5], text(&person.language)),
-        ];
         let mut variables = call.variables.expose().clone();
-        variables.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        let person = call.person.variables(call.to);
+        variables.extend(person.into_iter().map(|(name, value)| (name.to_owned(), value)));
         Self::new(variables)
     }
 
@@ -157,10 +147,6 @@ impl Session {
         self.results = Personal::new(results);
     }
 }
-
-/// The variables that [`Session::for_call`] takes from the person.
-pub(super) const PERSON_VARIABLES: [&str; 6] =
-    ["phone", "first_name", "last_name", "date_of_birth", "email", "language"];
 
 /// What a session waits for. Every state before the last has a timer, so none lasts for ever.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

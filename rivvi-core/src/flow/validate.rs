@@ -7,7 +7,7 @@ use super::action::ActionKind;
 use super::definition::{Flow, Node, NodePath};
 use super::edge::{Target, edges};
 use super::error::{FlowError, FlowProblem};
-use super::session::PERSON_VARIABLES;
+use crate::domain::PersonFields;
 
 mod graph;
 mod node;
@@ -78,7 +78,7 @@ impl Flow {
     /// Everything a text or branch may name; `None` if the contacts' variables are not known.
     fn known_variables(&self, terms: &FlowTerms) -> Option<BTreeSet<String>> {
         let mut known = terms.variables.clone()?;
-        known.extend(PERSON_VARIABLES.map(str::to_owned));
+        known.extend(PersonFields::VARIABLES.map(str::to_owned));
         known.extend(self.settings.variables.keys().cloned());
         known.extend(self.all().filter_map(|(_, node)| node.result_name().map(str::to_owned)));
         known.insert(ActionKind::TransferAgent.name().to_owned());

@@ -136,6 +136,23 @@ pub enum ImportError {
         /// The headers it has.
         found: Vec<String>,
     },
+    /// Nothing fills a variable of the prompt.
+    #[error(
+        "{name}: nothing fills the placeholder {{{{{variable}}}}} of the prompt: row {row} has no such column, only {}; add \
+         the column, name it in `columns.{variable}`, give the variable in `variables` of the campaign, or write \
+         {{{{{variable}|text instead}}}}",
+        list(.found)
+    )]
+    PromptVariableMissing {
+        /// Name of the file.
+        name: String,
+        /// The variable.
+        variable: String,
+        /// The header row.
+        row: u64,
+        /// The headers it has.
+        found: Vec<String>,
+    },
 }
 
 /// Longest list of names in a message.

@@ -178,8 +178,14 @@ impl Header {
         Ok(())
     }
 
+    /// Whether contacts get a variable of exactly this name.
+    pub(super) fn variable(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.key == name)
+            || self.extras.iter().any(|(extra, _)| extra == name)
+    }
+
     /// Whether some column can fill the field.
-    fn provides(&self, field: Field) -> bool {
+    pub(super) fn provides(&self, field: Field) -> bool {
         let has = |field| self.column(field).is_some();
         match field {
             Field::FirstName | Field::LastName => has(field) || has(Field::FullName),
@@ -198,7 +204,7 @@ impl Header {
         }
     }
 
-    fn headers(&self) -> Vec<String> {
+    pub(super) fn headers(&self) -> Vec<String> {
         self.columns.iter().map(|column| column.header.clone()).filter(|header| !header.is_empty()).collect()
     }
 

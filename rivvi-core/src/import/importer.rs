@@ -42,19 +42,25 @@ impl Import {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, has no header row with a phone column, or lacks a column that the rules name.
+    /// The file cannot be read, has no header row with a phone column, or lacks a column that the rules or their prompt
+    /// name.
     pub fn start(
         sheet: &Sheet,
         rules: &ImportRules,
         transformers: &[Arc<dyn ContactTransformer>],
     ) -> Result<Import, ImportError> {
         let table = Table::open(sheet, rules)?;
+        if let Some(rule) = rules.prompt.as_ref().filter(|_| transformers.is_empty()) {
+            // What a transformer adds is known of each row alone.
+            rule.check_header(sheet.name(), &table.header)?;
+        }
         let date_order = date_order(&table, rules)?;
         let resolver = Resolver {
             header: table.header.clone(),
             region: rules.region,
             date_order: date_order.unwrap_or_default(),
             transformers: transformers.to_vec(),
+            prompt: rules.prompt.clone(),
         };
         let mut deduper = Deduper::new(&rules.dedupe, &resolver.header);
         if deduper.counts_first() {

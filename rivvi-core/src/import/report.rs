@@ -142,6 +142,16 @@ pub enum ProblemReason {
     TooManyColumns,
     /// A quotation mark is never closed; it was taken as a character.
     OpenQuote,
+    /// The row has nothing for a variable of the prompt.
+    PromptVariableEmpty {
+        /// The variable.
+        variable: String,
+    },
+    /// The prompt with the variables of the row is longer than [`Prompt::BYTES_MAX`](crate::domain::Prompt::BYTES_MAX).
+    PromptTooLong {
+        /// How long it is.
+        bytes: usize,
+    },
     /// The host's transformer refused the contact.
     Transformer {
         /// What it said.
@@ -207,6 +217,13 @@ impl fmt::Display for ProblemReason {
                 f.write_str(detail)
             }
             ProblemReason::RequiredEmpty { field } => write!(f, "the required field {field} is empty"),
+            ProblemReason::PromptVariableEmpty { variable } => {
+                write!(f, "nothing fills the placeholder {{{{{variable}}}}} of the prompt")
+            }
+            ProblemReason::PromptTooLong { bytes } => {
+                let most = crate::domain::Prompt::BYTES_MAX;
+                write!(f, "the prompt for this row has {bytes} bytes and may have at most {most}")
+            }
             ProblemReason::InvalidDate => f.write_str("not a date"),
             ProblemReason::UnknownTimeZone => {
                 f.write_str("not a time zone; write for instance Asia/Jerusalem")

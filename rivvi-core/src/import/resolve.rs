@@ -8,6 +8,7 @@ use super::contact::{ContactTransformer, ImportedContact};
 use super::date;
 use super::field::Field;
 use super::header::{Header, Required, numbered};
+use super::prompt::PromptRule;
 use super::report::{ProblemReason, RowProblem, Severity};
 use super::row::{Row, RowFault};
 use super::rules::DateOrder;
@@ -22,6 +23,7 @@ pub(super) struct Resolver {
     pub(super) region: Option<Region>,
     pub(super) date_order: DateOrder,
     pub(super) transformers: Vec<Arc<dyn ContactTransformer>>,
+    pub(super) prompt: Option<PromptRule>,
 }
 
 impl Resolver {
@@ -60,13 +62,17 @@ impl Resolver {
                 return None;
             }
         }
+        if let Some(reason) = self.prompt.as_ref().and_then(|rule| rule.problem(&contact)) {
+            problems.add(Severity::Refused, None, String::new(), reason);
+            return None;
+        }
         Some(contact)
     }
 
     /// The number of the contact that [`resolve`](Self::resolve) gives for a row, found with less work where possible.
     pub(super) fn number_of(&self, row: &Row) -> Option<E164> {
         let mut ignored = Vec::new();
-        if !self.transformers.is_empty() || !self.header.required.is_empty() {
+        if !self.transformers.is_empty() || !self.header.required.is_empty() || self.prompt.is_some() {
             return self.resolve(row, &mut ignored).map(|contact| contact.number);
         }
         let mut problems = Problems { header: &self.header, row: row.number, list: &mut ignored };

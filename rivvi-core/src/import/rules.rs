@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::prompt::PromptRule;
 use crate::domain::Region;
 
 /// How a contact sheet is read; part of the campaign file. The default reads every sheet whose headers can be
@@ -37,6 +38,10 @@ pub struct ImportRules {
     pub worksheet: Option<String>,
     /// How `03/04/1980` is read.
     pub date_order: DateOrder,
+    /// The prompt whose variables every row must fill, with a text that does not get too long; a row that does not is
+    /// refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<PromptRule>,
 }
 
 impl ImportRules {

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    Call, CallDetail, CallId, CallState, CallerId, Contact, ContactState, Event, Lease, Outcome, ProviderName,
+    Call, CallDetail, CallId, CallState, CallerId, Contact, ContactState, Direction, Event, Lease, Outcome,
+    ProviderName,
 };
 use crate::policy::Decision;
 use crate::storage::{AttemptChange, Change};
@@ -112,6 +113,8 @@ fn intended(contact: &Contact, intent: Intent, until: DateTime<Utc>, now: DateTi
         org_id: contact.org_id,
         run_id: contact.run_id,
         contact_id: contact.id,
+        direction: Direction::Outbound,
+        callback_for: None,
         number: contact.number,
         caller_id: intent.caller_id,
         attempt: contact.status.attempts + 1,

@@ -6,12 +6,15 @@
 
 mod begin;
 mod call;
+mod inbound;
 mod input;
+mod learn;
 mod run;
 mod settle;
 
 pub use begin::{Intent, begin, withdraw};
 pub use call::{CallStep, step_call};
+pub use inbound::{inbound_call, step_inbound};
 pub use input::{CallFact, CallInput};
 pub use run::{RunInput, step_run};
 pub use settle::{SettleTerms, settle};

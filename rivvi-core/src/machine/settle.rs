@@ -6,10 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::begin::{counted, unchanged};
 use super::call::{CallStep, disposition_of, step_call};
+use super::learn::{learn, set_earliest};
 use super::{CallFact, CallInput};
 use crate::domain::{
-    Call, CallDetail, CallState, Contact, ContactState, Disposition, Ending, Event, Exclusion, ItemId,
-    Outcome, Suppression, SuppressionSource,
+    Call, CallState, Contact, ContactState, Disposition, Ending, Event, Exclusion, ItemId, Outcome,
+    Suppression,
 };
 use crate::policy::retry::{RetryCause, RetryVerdict};
 use crate::policy::{Decision, NumberFacts, Policy, Question, RunTerms};
@@ -47,6 +48,10 @@ pub fn settle(
     item_id: impl FnOnce() -> ItemId,
 ) -> Option<Change> {
     let mut settling = Settling { change: unchanged(contact, terms.now), call: call.clone(), terms };
+    if let CallFact::Told { event: CallEvent::CalledBack { inbound, event }, at } = &input.fact {
+        settling.called_back(contact, inbound, (event, *at), item_id);
+        return settling.finish(call);
+    }
     settling.learn(&input.fact);
     settling.take_effects(contact, &input.fact, item_id);
     if let CallStep::To(state) = step_call(call, &input.fact) {
@@ -55,10 +60,10 @@ pub fn settle(
     settling.finish(call)
 }
 
-struct Settling<'a> {
-    change: Change,
-    call: Call,
-    terms: &'a SettleTerms<'a>,
+pub(super) struct Settling<'a> {
+    pub(super) change: Change,
+    pub(super) call: Call,
+    pub(super) terms: &'a SettleTerms<'a>,
 }
 
 impl Settling<'_> {
@@ -71,28 +76,9 @@ impl Settling<'_> {
                 self.change.events.push(Event::CallRepeated { call_id: self.call.id });
             }
         }
-        let CallFact::Told { event, .. } = fact else { return };
-        let at = self.happened_at(fact);
-        let Call { provider_ref, placed_at, answered_at, detail, .. } = &mut self.call;
-        match event {
-            CallEvent::Accepted { reference } => {
-                set_earliest(placed_at, at);
-                *provider_ref = provider_ref.take().or_else(|| reference.clone());
-            }
-            CallEvent::Ringing => set_earliest(placed_at, at),
-            CallEvent::Answered { by } => {
-                set_earliest(placed_at, at);
-                set_earliest(answered_at, at);
-                if *by != Answerer::Unknown && detail.answered_by != Some(Answerer::Machine) {
-                    detail.answered_by = Some(*by);
-                }
-            }
-            CallEvent::Ended { talk_time, reason, .. } => {
-                detail.talk_time = detail.talk_time.or(*talk_time);
-                detail.provider_reason = detail.provider_reason.take().or_else(|| reason.clone());
-            }
-            CallEvent::Enriched { detail: new } => enrich(detail, new),
-            CallEvent::Action { .. } | CallEvent::OptOut | CallEvent::Callback { .. } => {}
+        if let CallFact::Told { event, .. } = fact {
+            let at = self.happened_at(fact);
+            learn(&mut self.call, event, at);
         }
     }
 
@@ -105,7 +91,12 @@ impl Settling<'_> {
     }
 
     /// Side effects of the conversation: each once, also when the call is over.
-    fn take_effects(&mut self, contact: &Contact, fact: &CallFact, item_id: impl FnOnce() -> ItemId) {
+    pub(super) fn take_effects(
+        &mut self,
+        contact: &Contact,
+        fact: &CallFact,
+        item_id: impl FnOnce() -> ItemId,
+    ) {
         let CallFact::Told { event, at: told_at } = fact else { return };
         let call_id = self.call.id;
         match event {
@@ -145,27 +136,25 @@ impl Settling<'_> {
     }
 
     /// Notes that the effect `key` is taken. Returns whether it was not before.
-    fn once(&mut self, key: &str) -> bool {
+    pub(super) fn once(&mut self, key: &str) -> bool {
         let applied = &mut self.call.detail.applied;
         let place = applied.binary_search_by(|known| known.as_str().cmp(key));
         place.map_err(|place| applied.insert(place, key.to_owned())).is_err()
     }
 
     fn suppression(&self, contact: &Contact) -> Suppression {
-        Suppression {
-            org_id: contact.org_id,
-            number: contact.number,
-            source: SuppressionSource::OptOut,
-            reason: "the callee asked not to be called".into(),
-            added_at: self.terms.now,
-            expires_at: None,
-        }
+        Suppression::opt_out(contact.org_id, contact.number, self.terms.now)
+    }
+
+    /// How long a call may last and stay without news.
+    pub(super) fn longest(&self) -> Duration {
+        let settings = &self.terms.run.run.definition.call;
+        settings.max_duration.duration() + self.terms.capabilities.silence_max
     }
 
     fn enter(&mut self, contact: &Contact, state: CallState, fact: &CallFact) {
         let (now, call_id) = (self.terms.now, self.call.id);
-        let settings = &self.terms.run.run.definition.call;
-        let longest = settings.max_duration.duration() + self.terms.capabilities.silence_max;
+        let longest = self.longest();
         self.call.state = state;
         self.call.check_at = Some(now + longest);
         match state {
@@ -261,6 +250,9 @@ impl Settling<'_> {
     }
 
     fn retry(&mut self, contact: &Contact, cause: RetryCause) {
+        if self.settled_by_callback(contact) {
+            return;
+        }
         let plan = &self.terms.run.run.definition.retry;
         match plan.next(cause, &contact.status.retries) {
             RetryVerdict::After(delay) => {
@@ -279,6 +271,9 @@ impl Settling<'_> {
 
     /// After a call that nobody could have answered: again after a growing while, or after `wait` if that is longer.
     fn call_again(&mut self, contact: &Contact, kind: Option<ProviderErrorKind>, wait: Option<Duration>) {
+        if self.settled_by_callback(contact) {
+            return;
+        }
         // A provider that is away or overloaded is no fault of the contact.
         let away = matches!(kind, Some(ProviderErrorKind::Unavailable | ProviderErrorKind::RateLimited));
         self.change.status.not_placed += u32::from(!away);
@@ -302,7 +297,13 @@ impl Settling<'_> {
     }
 
     /// Has the contact wait until the first legal instant from `from` on.
-    fn plan(&mut self, contact: &Contact, from: DateTime<Utc>, cause: Option<RetryCause>, number: u32) {
+    pub(super) fn plan(
+        &mut self,
+        contact: &Contact,
+        from: DateTime<Utc>,
+        cause: Option<RetryCause>,
+        number: u32,
+    ) {
         let run = &self.terms.run.run;
         if let Some(ending @ (Ending::Cancelled | Ending::EndTime)) = run.ending {
             self.settle_as(ending.outcome(), None, "run_state", "the run is over");
@@ -332,7 +333,13 @@ impl Settling<'_> {
         self.change.events.push(Event::RetryPlanned { at, cause, number });
     }
 
-    fn settle_as(&mut self, outcome: Outcome, exclusion: Option<Exclusion>, rule: &str, reason: &str) {
+    pub(super) fn settle_as(
+        &mut self,
+        outcome: Outcome,
+        exclusion: Option<Exclusion>,
+        rule: &str,
+        reason: &str,
+    ) {
         self.change.status.state = ContactState::Settled { outcome, exclusion, at: self.terms.now };
         self.change.events.push(Event::ContactSettled {
             outcome,
@@ -364,26 +371,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(900);
 const WAIT_MAX: Duration = Duration::from_secs(86_400);
 
 /// How far ahead a callback may lie: as far as a retry.
-const CALLBACK_MAX: TimeDelta = TimeDelta::days(366);
+pub(super) const CALLBACK_MAX: TimeDelta = TimeDelta::days(366);
 
 /// The key of the effect of [`CallEvent::OptOut`].
 const OPT_OUT: &str = "opt_out";
-
-fn set_earliest(field: &mut Option<DateTime<Utc>>, at: DateTime<Utc>) {
-    *field = Some(field.map_or(at, |known| known.min(at)));
-}
-
-/// Sets what `new` sets. Who answered, callbacks and effects have events of their own.
-fn enrich(detail: &mut CallDetail, new: &CallDetail) {
-    fn set<T: Clone>(field: &mut Option<T>, new: &Option<T>) {
-        if new.is_some() {
-            field.clone_from(new);
-        }
-    }
-    set(&mut detail.talk_time, &new.talk_time);
-    set(&mut detail.provider_reason, &new.provider_reason);
-    set(&mut detail.cost, &new.cost);
-    set(&mut detail.recording_url, &new.recording_url);
-    set(&mut detail.transcript, &new.transcript);
-    set(&mut detail.analysis, &new.analysis);
-}

@@ -2,17 +2,20 @@
 //!
 //! A provider is a crate that depends on `rivvi-core` alone. It implements [`VoiceProvider`] and is checked by
 //! `rivvi_core::testkit::voice`. Providers that push events deliver [`CallUpdate`]s to an [`UpdateSink`]; providers
-//! with webhooks read them in [`VoiceProvider::decode_webhook`]. Both give the same updates.
+//! with webhooks read them in [`VoiceProvider::decode_webhook`]. Both give the same updates. A provider through which people
+//! call in asks the engine who answers, by [`VoiceProvider::decode_inbound`] and [`VoiceProvider::encode_inbound`].
 
 mod error;
+mod inbound;
 mod speech;
 mod update;
 mod voice;
 mod webhook;
 
 pub use error::{Delivery, ProviderError, ProviderErrorKind};
+pub use inbound::{AnsweredCall, InboundAnswer, InboundCall};
 pub use speech::{AudioFormat, SpeechRequest, SpeechSynthesizer};
-pub use update::{Answerer, CallEvent, CallRef, CallUpdate};
+pub use update::{Answerer, CallEvent, CallRef, CallUpdate, InboundRef};
 pub use voice::{
     CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, UpdateSink, VoiceCapabilities, VoiceProvider,
 };

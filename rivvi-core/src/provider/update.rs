@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{CallDetail, CallId, Disposition, Personal, ProviderName};
+use crate::domain::{CallDetail, CallId, Disposition, Personal, ProviderName, RunId};
 
 /// Something a provider tells about a call, by event, webhook or lookup.
 ///
@@ -69,6 +69,14 @@ pub enum CallEvent {
         /// When; moved to the next legal instant.
         at: DateTime<Utc>,
     },
+    /// Something happens to a call in which the contact calls back. [`CallUpdate::call`] is the outbound call that it
+    /// answers.
+    CalledBack {
+        /// The inbound call.
+        inbound: InboundRef,
+        /// What happens to it; nothing if it is `CalledBack` itself.
+        event: Box<CallEvent>,
+    },
     /// The call is over.
     Ended {
         /// How.
@@ -83,6 +91,17 @@ pub enum CallEvent {
         /// What is new.
         detail: Box<CallDetail>,
     },
+}
+
+/// Names an inbound call to the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InboundRef {
+    /// Our id of it.
+    pub call_id: CallId,
+    /// The run of the outbound call it answers.
+    pub run_id: RunId,
+    /// The provider it came through.
+    pub provider: ProviderName,
 }
 
 /// Who or what answered a call.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::error::{ProviderError, ProviderErrorKind};
+use super::inbound::{InboundAnswer, InboundCall};
 use super::update::CallUpdate;
 use super::webhook::{WebhookError, WebhookRequest};
 use crate::domain::{
@@ -85,6 +86,30 @@ pub trait VoiceProvider: Debug + Send + Sync + 'static {
         let _ = (request, now);
         Err(WebhookError::Unsupported)
     }
+
+    /// Verifies and reads the webhook by which the vendor asks what to do about a call that comes in: the signature
+    /// first, over the raw body, then the content. Pure.
+    ///
+    /// # Errors
+    /// [`WebhookError`]; the host answers with [`WebhookError::status`].
+    fn decode_inbound(
+        &self,
+        request: &WebhookRequest,
+        now: DateTime<Utc>,
+    ) -> Result<InboundCall, WebhookError> {
+        let _ = (request, now);
+        Err(WebhookError::Unsupported)
+    }
+
+    /// The vendor's form of the answer to that webhook. Whatever the vendor tells later of the call must lead
+    /// [`decode_webhook`](Self::decode_webhook) to [`CallEvent::CalledBack`](super::CallEvent::CalledBack) with the ids of
+    /// [`InboundAnswer::call`], or to nothing if there are none. Pure.
+    fn encode_inbound(&self, answer: &InboundAnswer) -> http::Response<bytes::Bytes> {
+        let _ = answer;
+        let mut response = http::Response::new(bytes::Bytes::new());
+        *response.status_mut() = http::StatusCode::NO_CONTENT;
+        response
+    }
 }
 
 /// What a voice provider can do.
@@ -152,6 +177,8 @@ pub struct PlaceCall {
     pub agent_id: Option<String>,
     /// The flow that leads the conversation, if one does: as it was when the run was created.
     pub flow: Option<Arc<Flow>>,
+    /// What the agent is told to say and to do, with the contact's variables filled in, if the campaign has a prompt.
+    pub prompt: Option<Personal<String>>,
     /// What is known of the person.
     pub person: PersonFields,
     /// Variables of the campaign and of the contact; the contact's win.

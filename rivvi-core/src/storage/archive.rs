@@ -92,6 +92,9 @@ pub struct CampaignContext {
     pub data: Personal<Arc<BTreeMap<String, String>>>,
     /// How the contact ended.
     pub outcome: Option<Outcome>,
+    /// The last call of the run that may have rung.
+    #[serde(default)]
+    pub last_call_id: Option<CallId>,
     /// When it was written.
     pub created_at: DateTime<Utc>,
     /// When it lapses (exclusive); `None` is never.

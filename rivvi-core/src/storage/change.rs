@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{OutboxItem, StorageError};
-use crate::domain::{Call, Contact, ContactStatus, Disposition, Event, Run, RunTally, Suppression};
+use super::{OutboxItem, StorageError, StorageErrorKind};
+use crate::domain::{
+    Aggregate, Call, Contact, ContactStatus, Disposition, Event, JournalEntry, Run, RunTally, Suppression,
+};
 use crate::machine::CallInput;
 use crate::policy::NumberFacts;
 
@@ -60,6 +62,18 @@ pub enum AttemptChange {
     Add(DateTime<Utc>),
     /// The call was proved not to have been placed and does not count.
     Remove,
+}
+
+/// For authors of stores: refuses entries that [`Ledger::add_entries`](super::Ledger::add_entries) does not take.
+///
+/// # Errors
+/// [`Refused`](super::StorageErrorKind::Refused).
+pub fn campaigns_only(entries: &[JournalEntry]) -> Result<(), StorageError> {
+    let stranger = entries.iter().find(|entry| !matches!(entry.aggregate, Aggregate::Campaign(_)));
+    stranger.map_or(Ok(()), |entry| {
+        let context = format!("expected entries of campaigns, found one of a {}", entry.aggregate.kind());
+        Err(StorageError::new(StorageErrorKind::Refused, "add_entries", context))
+    })
 }
 
 /// What [`ChangeRun`] may look at beside the run.

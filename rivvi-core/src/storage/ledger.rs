@@ -199,6 +199,13 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<JournalEntry>, StorageError>;
 
+    /// Adds entries of campaigns, whose state the [`Catalog`](super::Catalog) keeps. An entry whose place is taken is left
+    /// out, so that whoever tells a second time changes nothing; it is for the caller that no place is left empty.
+    ///
+    /// # Errors
+    /// [`Refused`](super::StorageErrorKind::Refused) if one of them belongs to another aggregate; none is added then.
+    async fn add_entries(&self, entries: Vec<JournalEntry>) -> Result<(), StorageError>;
+
     /// Entries of all aggregates after a cursor (`None`: from the beginning), those of one aggregate in order. No
     /// entry committed before the answer is left out by following the cursors.
     async fn journal_feed(

@@ -27,7 +27,7 @@ pub use object_store;
 pub use archive::{Archive, ArchivedCall, CampaignContext, Report};
 pub use blobs::Blobs;
 pub use catalog::Catalog;
-pub use change::{AttemptChange, Change, ChangeRun, Decide, RunChange, RunFacts, Settle};
+pub use change::{AttemptChange, Change, ChangeRun, Decide, RunChange, RunFacts, Settle, campaigns_only};
 pub use error::{StorageError, StorageErrorKind};
 pub use item::{DeadLetter, InboxItem, JournalCursor, JournalPage, OutboxItem};
 pub use ledger::Ledger;

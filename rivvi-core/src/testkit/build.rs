@@ -215,6 +215,7 @@ pub fn place_call(n: u64) -> PlaceCall {
         from: organization(1).caller_id,
         agent_id: run.definition.agent_id.clone(),
         flow: run.definition.flow.clone(),
+        prompt: None,
         person: contact.person,
         variables: Personal::new(variables()),
         ring_timeout: Duration::from_secs(30),

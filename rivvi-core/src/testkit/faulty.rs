@@ -162,6 +162,7 @@ pass_on! {
     dead_letters(after: Option<ItemId>, limit: usize) -> Vec<DeadLetter>;
     revive(ids: Vec<ItemId>, now: DateTime<Utc>) -> u64;
     journal(aggregate: Aggregate, after: u64, limit: usize) -> Vec<JournalEntry>;
+    add_entries(entries: Vec<JournalEntry>) -> ();
     journal_feed(after: Option<JournalCursor>, limit: usize) -> JournalPage;
     last_entry_at() -> Option<DateTime<Utc>>;
     cursor(reader: &str) -> Option<JournalCursor>;

@@ -5,6 +5,7 @@
 //! - [`limiter`]: a suite for [`RateLimiter`](crate::limit::RateLimiter).
 //! - [`blobs`]: a suite for [`Blobs`].
 //! - [`voice`]: a suite for [`VoiceProvider`](crate::provider::VoiceProvider).
+//! - [`http`]: a far side that speaks HTTP and goes wrong when it is told to.
 //! - [`ScriptedVoice`](scripted::ScriptedVoice): a provider that answers what a test tells it to.
 //! - [`build`]: organizations, campaigns, runs and contacts with defaults.
 //!
@@ -42,6 +43,7 @@ pub mod blobs;
 pub mod build;
 mod faulty;
 mod faulty_blobs;
+pub mod http;
 pub mod limiter;
 pub mod scripted;
 pub mod storage;

@@ -62,21 +62,32 @@
 //! # fn main() {}
 //! ```
 
+mod fault;
+mod suite;
+mod webhook;
+
+pub use fault::Fault;
+pub use suite::{CASES, assert_suite_is_complete};
+pub use webhook::{
+    forged_webhook_is_refused, garbage_webhook_does_not_panic, stale_webhook_is_refused,
+    story_told_in_any_order_ends_alike, strange_webhook_is_acknowledged, webhook_is_read_alike_every_time,
+};
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::{at_once, build};
 use crate::domain::CallId;
 use crate::provider::{
     CallLookup, CallRef, CallUpdate, Delivery, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError,
-    ProviderErrorKind, UpdateSink, VoiceProvider, WebhookError, WebhookRequest,
+    ProviderErrorKind, UpdateSink, VoiceProvider, WebhookRequest,
 };
 use crate::storage::StorageError;
 
@@ -105,51 +116,31 @@ pub trait VoiceHarness: Send + Sync + 'static {
     /// before. `None` if the provider has no webhooks.
     fn webhook(&self, call_id: CallId) -> Option<WebhookRequest>;
 
+    /// Has the far side be as it was after a fault that lasts, such as [`Fault::Unreachable`]. Called after every request
+    /// that was to go wrong. Default: nothing is to be done.
+    async fn mend(&self) {}
+
+    /// How old a webhook may be by its signature; `None` if signatures say nothing of time. Default `None`.
+    fn stale_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Webhooks as the far side may send them one day, properly signed: events, fields and words that nobody knows. Default
+    /// none, for a far side that never changes.
+    fn strange_webhooks(&self, call_id: CallId) -> Vec<WebhookRequest> {
+        let _ = call_id;
+        Vec::new()
+    }
+
+    /// All webhooks of the call, which was placed before, from its beginning to what is told after its end, at most 5. No
+    /// two of them contradict each other. Default the [`webhook`](Self::webhook).
+    fn story(&self, call_id: CallId) -> Vec<WebhookRequest> {
+        self.webhook(call_id).into_iter().collect()
+    }
+
     /// When the webhook arrives. Default [`build::start`].
     fn arrives_at(&self) -> DateTime<Utc> {
         build::start()
-    }
-}
-
-/// What can go wrong between a provider and its far side when a call is to be placed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The credentials are refused, for instance 401.
-    Unauthorized,
-    /// The account is blocked or out of credit, for instance 402.
-    AccountBlocked,
-    /// The request is refused as invalid, for instance 400.
-    InvalidRequest,
-    /// The number is refused.
-    InvalidNumber,
-    /// The far side asks to slow down and to wait for 7 seconds, for instance 429 with `Retry-After`.
-    RateLimited,
-    /// Nobody listens: the connection is refused, nothing is written.
-    Unreachable,
-    /// The far side fails, for instance 500, and does not say whether it did anything.
-    ServerError,
-    /// The far side takes the request and cuts the connection without an answer; the phone rings.
-    CutAfterRequest,
-    /// The far side makes the call and answers with something that cannot be understood.
-    GarbledAnswer,
-}
-
-impl Fault {
-    /// The error it must be told as: its kind and whether the request can have taken effect, where that is certain.
-    const fn told_as(self) -> (Option<ProviderErrorKind>, Option<Delivery>) {
-        use ProviderErrorKind as Kind;
-        match self {
-            Self::Unauthorized => (Some(Kind::Unauthorized), Some(Delivery::NotSent)),
-            Self::AccountBlocked => (Some(Kind::AccountBlocked), Some(Delivery::NotSent)),
-            Self::InvalidRequest => (Some(Kind::InvalidRequest), Some(Delivery::NotSent)),
-            Self::InvalidNumber => (Some(Kind::InvalidNumber), Some(Delivery::NotSent)),
-            Self::RateLimited => (Some(Kind::RateLimited), Some(Delivery::NotSent)),
-            Self::Unreachable => (Some(Kind::Unavailable), Some(Delivery::NotSent)),
-            Self::ServerError => (Some(Kind::Unavailable), None),
-            Self::CutAfterRequest => (None, Some(Delivery::Unknown)),
-            Self::GarbledAnswer => (Some(Kind::Protocol), Some(Delivery::Unknown)),
-        }
     }
 }
 
@@ -352,6 +343,37 @@ pub async fn hang_up_does_what_is_declared<H: VoiceHarness>(harness: &H) {
     assert_eq!(harness.rings(request.call_id).await, 1);
 }
 
+/// A placement may be dropped at any point: the phone rings at most once, also if the same call is then placed again where
+/// that is declared to be safe, and the provider goes on working.
+pub async fn dropped_placement_rings_at_most_once<H: VoiceHarness>(harness: &H) {
+    let provider = connected(harness).await;
+    for polls in 0..8 {
+        let request = build::place_call(polls * 2 + 1);
+        drop_after(polls, provider.place_call(&request)).await;
+        if provider.capabilities().idempotent_placement.is_some() {
+            provider.place_call(&request).await.unwrap();
+            assert_eq!(harness.rings(request.call_id).await, 1, "dropped after {polls} polls");
+        }
+        let (other, _) = place(&provider, polls * 2 + 2).await;
+        assert_eq!(harness.rings(other.call_id).await, 1);
+        assert!(harness.rings(request.call_id).await <= 1, "dropped after {polls} polls");
+    }
+}
+
+/// Drives a future, and drops it after so many polls if it is not done before.
+async fn drop_after<T>(polls: u64, future: impl Future<Output = T>) {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left == 0 || future.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// Whatever goes wrong is told for what it is: as not sent only if nobody is called, and never repeated by itself.
 pub async fn faults_are_told_for_what_they_are<H: VoiceHarness>(harness: &H) {
     let provider = connected(harness).await;
@@ -361,6 +383,7 @@ pub async fn faults_are_told_for_what_they_are<H: VoiceHarness>(harness: &H) {
         let request = build::place_call(n);
         harness.fail_next(fault).await;
         let error = provider.place_call(&request).await.expect_err("it went wrong");
+        harness.mend().await;
         let (kind, delivery) = fault.told_as();
         assert!(kind.is_none_or(|kind| kind == error.kind), "{fault:?} is told as {:?}", error.kind);
         assert!(
@@ -388,6 +411,7 @@ pub async fn provider_recovers_from_faults<H: VoiceHarness>(harness: &H) {
     for (n, fault) in (1..).zip(harness.faults()) {
         harness.fail_next(fault).await;
         assert!(provider.place_call(&build::place_call(n * 2)).await.is_err());
+        harness.mend().await;
         let (request, _) = place(&provider, n * 2 + 1).await;
         assert_eq!(harness.rings(request.call_id).await, 1, "after {fault:?}");
     }
@@ -402,192 +426,14 @@ pub async fn texts_show_no_personal_data_and_no_secrets<H: VoiceHarness>(harness
         let request = build::place_call(n);
         harness.fail_next(fault).await;
         let error = provider.place_call(&request).await.expect_err("it went wrong");
+        harness.mend().await;
         assert_clean(&everything_of(&error), harness, &request);
     }
     if let Some(webhook) = harness.webhook(request.call_id) {
-        for broken in broken(&webhook) {
+        for broken in webhook::broken(&webhook) {
             if let Err(error) = provider.decode_webhook(&broken, harness.arrives_at()) {
                 assert_clean(&format!("{error}\n{error:?}"), harness, &request);
             }
         }
-    }
-}
-
-/// A webhook is read, as often as it comes, to the same updates about its call. A provider without webhooks says so.
-pub async fn webhook_is_read_alike_every_time<H: VoiceHarness>(harness: &H) {
-    let provider = connected(harness).await;
-    let (request, placed) = place(&provider, 1).await;
-    let now = harness.arrives_at();
-    let Some(webhook) = harness.webhook(request.call_id) else {
-        let error = provider.decode_webhook(&WebhookRequest::new(Bytes::new()), now).unwrap_err();
-        assert!(matches!(error, WebhookError::Unsupported), "{error:?}");
-        return;
-    };
-    let updates = provider.decode_webhook(&webhook, now).unwrap();
-    assert!(!updates.is_empty(), "it tells something");
-    assert_about(&updates, &provider, &request, &placed);
-    for _ in 0..3 {
-        assert_eq!(provider.decode_webhook(&webhook, now).unwrap(), updates);
-    }
-}
-
-/// A webhook whose signature is missing, or does not match every byte of the body, is refused as forged, before its
-/// content is looked at.
-pub async fn forged_webhook_is_refused<H: VoiceHarness>(harness: &H) {
-    let provider = connected(harness).await;
-    let (request, _) = place(&provider, 1).await;
-    let now = harness.arrives_at();
-    let Some(webhook) = harness.webhook(request.call_id) else {
-        let forged = WebhookRequest::new(Bytes::from_static(b"{}"));
-        assert!(matches!(provider.decode_webhook(&forged, now), Err(WebhookError::Unsupported)));
-        return;
-    };
-    for (index, broken) in broken(&webhook).into_iter().enumerate() {
-        let error = provider.decode_webhook(&broken, now).expect_err("it is forged");
-        let refused = matches!(error, WebhookError::Forged | WebhookError::Stale);
-        assert!(refused, "forgery {index} was refused as {error:?}: the signature comes first");
-        assert!(error.status().is_client_error(), "nobody is asked to deliver it again");
-    }
-}
-
-/// The webhook without its headers, with other bodies under its signature, and with every one of its headers spoilt.
-fn broken(webhook: &WebhookRequest) -> Vec<WebhookRequest> {
-    let body = webhook.body();
-    let with_body = |body: Vec<u8>| webhook.clone().map(|_| Bytes::from(body));
-    let mut unsigned = webhook.clone();
-    unsigned.headers_mut().clear();
-    let mut broken = vec![unsigned];
-    for place in [0, body.len() / 2, body.len().saturating_sub(1)] {
-        let mut turned = body.to_vec();
-        turned[place] ^= 1;
-        broken.push(with_body(turned));
-        broken.push(with_body(body[..place].to_vec()));
-    }
-    broken.push(with_body([body.as_ref(), b" "].concat()));
-    for garbage in [&b""[..], b"{", b"null", b"[]", b"\xff\xfe\x00", b"a=b&c=%zz", &[b'['; 100_000]] {
-        broken.push(with_body(garbage.to_vec()));
-    }
-    broken
-}
-
-/// Whatever comes in headers and body, nothing panics.
-pub async fn garbage_webhook_does_not_panic<H: VoiceHarness>(harness: &H) {
-    let provider = connected(harness).await;
-    let (request, _) = place(&provider, 1).await;
-    let now = harness.arrives_at();
-    let webhook = harness.webhook(request.call_id).unwrap_or_default();
-    let names: Vec<_> = webhook.headers().keys().cloned().collect();
-    let long = "9".repeat(10_000);
-    for name in names {
-        for value in [
-            "",
-            " ",
-            "=",
-            ",",
-            ":",
-            "0",
-            "-1",
-            "t=,v1=",
-            "v=1,d=\u{e9}",
-            "99999999999999999999",
-            long.as_str(),
-        ] {
-            let mut spoilt = webhook.clone();
-            spoilt.headers_mut().insert(&name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            // A header that is not signed may say anything; what counts is that there is an answer.
-            drop(provider.decode_webhook(&spoilt, now));
-        }
-    }
-    for instant in [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC] {
-        drop(provider.decode_webhook(&webhook, instant));
-    }
-    let (request, _) = place(&provider, 2).await;
-    assert_eq!(harness.rings(request.call_id).await, 1, "it still works");
-}
-
-/// Calls `$then! { $given case, … }` with every case of the suite for voice providers.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __voice_cases {
-    ([$($then:tt)*] $($given:tt)*) => {
-        $($then)*! {
-            [$($given)*]
-            name_and_capabilities_stay_the_same,
-            placed_call_rings_once,
-            calls_placed_at_once_ring_once_each,
-            repeated_placement_rings_once_if_declared,
-            lookup_does_what_is_declared,
-            hang_up_does_what_is_declared,
-            faults_are_told_for_what_they_are,
-            provider_recovers_from_faults,
-            texts_show_no_personal_data_and_no_secrets,
-            webhook_is_read_alike_every_time,
-            forged_webhook_is_refused,
-            garbage_webhook_does_not_panic,
-        }
-    };
-}
-
-/// Makes a test of every case of the suite for voice providers, each named like its case and with a harness of its own.
-///
-/// The argument is a function or closure that returns a future of a
-/// [`VoiceHarness`](crate::testkit::voice::VoiceHarness). Attributes before it go to every test.
-#[macro_export]
-macro_rules! voice_conformance {
-    ($(#[$attribute:meta])* $factory:expr) => {
-        $crate::__voice_cases! { [$crate::__voice_tests] [$(#[$attribute])*] ($factory) }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __voice_tests {
-    ([$attributes:tt $factory:tt] $($case:ident,)*) => {
-        $($crate::__voice_test! { $attributes $factory $case })*
-
-        #[test]
-        fn voice_suite_is_complete() {
-            $crate::testkit::voice::assert_suite_is_complete();
-        }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __voice_test {
-    ([$($attribute:tt)*] ($factory:expr) $case:ident) => {
-        #[test]
-        $($attribute)*
-        fn $case() {
-            $crate::testkit::run_case(async {
-                let harness = ($factory)().await;
-                $crate::testkit::voice::$case(&harness).await;
-            });
-        }
-    };
-}
-
-macro_rules! cases {
-    ([] $($case:ident,)*) => {
-        /// The name of every case.
-        pub const CASES: &[&str] = &[$(stringify!($case),)*];
-    };
-}
-
-__voice_cases! { [cases] }
-
-/// Asserts that every case is in the list from which tests are made.
-///
-/// # Panics
-/// If one is not.
-pub fn assert_suite_is_complete() {
-    super::assert_lists_all(include_str!("voice.rs"), CASES.iter().copied(), "voice");
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn suite_is_complete() {
-        super::assert_suite_is_complete();
     }
 }

@@ -1,6 +1,7 @@
 //! The simulated network keeps the promises of voice providers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -46,6 +47,10 @@ impl VoiceHarness for Harness {
             let updates = self.0.decode_webhook(request, at).unwrap_or_default();
             updates.iter().any(|update| update.call == CallRef::Id(call_id))
         })
+    }
+
+    fn stale_after(&self) -> Option<Duration> {
+        Some(Behaviour::default().webhook_age_max)
     }
 
     fn arrives_at(&self) -> DateTime<Utc> {

@@ -4,16 +4,17 @@
 //! organization's feed. Positions are given under the lock of the shard's head, in the order of commit. So a reader who
 //! has read up to a position has everything that was committed before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rivvi_core::domain::{Aggregate, CallId, JournalEntry, OrgId};
 use rivvi_core::storage::{JournalCursor, JournalPage, StorageError, StorageErrorKind};
 
 use crate::DynamoStorage;
-use crate::counters::Head;
+use crate::commit::{Committed, Draft};
+use crate::counters::{self, Counters, Head};
 use crate::error::{Failure, Unreadable};
-use crate::gateway::Range;
+use crate::gateway::{Pause, Range};
 use crate::key::{self, FEED_SHARDS};
 use crate::place::{Place, Table, Write};
 use crate::schema::{BY_CORRELATION, BY_EVENT};
@@ -35,6 +36,42 @@ pub(crate) fn write_entry(entry: &JournalEntry) -> Result<Write, Failure> {
             ("doc", document("journal entry", entry)?),
         ],
     ))
+}
+
+/// Entries that one transaction adds.
+const ADDED_MAX: usize = 30;
+
+/// Adds entries whose place is free. Two who tell the same at once follow each other.
+pub(crate) async fn add(store: &DynamoStorage, entries: Vec<JournalEntry>) -> Result<(), Failure> {
+    let mut by_organization: BTreeMap<OrgId, Vec<JournalEntry>> = BTreeMap::new();
+    for entry in entries {
+        by_organization.entry(entry.org_id).or_default().push(entry);
+    }
+    for (org_id, entries) in by_organization {
+        for chunk in entries.chunks(ADDED_MAX) {
+            let mut pause = Pause::new(store.gateway());
+            while !add_some(store, org_id, chunk).await? {
+                pause.wait().await.map_err(|()| Failure::Contended)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds entries of one organization; returns whether nobody was in the way.
+async fn add_some(store: &DynamoStorage, org_id: OrgId, entries: &[JournalEntry]) -> Result<bool, Failure> {
+    let mut counters = counters::load(store, org_id, &BTreeSet::new()).await?;
+    let places = entries.iter().map(|entry| place(entry.aggregate, entry.sequence));
+    let told = store.gateway().get_all(places).await?;
+    let free = |entry: &&JournalEntry| !told.contains_key(&place(entry.aggregate, entry.sequence));
+    let draft = Draft { entries: entries.iter().filter(free).cloned().collect(), ..Draft::default() };
+    if draft.entries.is_empty() {
+        return Ok(true);
+    }
+    // Every transaction of the shard moves its head, so at the same position nobody has told anything meanwhile.
+    let read = counters.head.position;
+    let fit = |counters: &mut Counters| Ok(counters.head.position == read);
+    Ok(store.commit(&mut counters, &draft, fit).await? == Committed::Done)
 }
 
 /// The entries of one transaction, in the feed of their shard.

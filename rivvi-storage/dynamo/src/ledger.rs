@@ -12,7 +12,7 @@ use rivvi_core::policy::NumberFacts;
 use rivvi_core::storage::{
     Applied, ApplyCalls, BeginCalls, Begun, ChangeRun, ContactQuery, DeadLetter, Decide, InboxItem,
     JournalCursor, JournalPage, Ledger, OutboxItem, RunQuery, Settle, SettleWaiting, StorageError, TakeItems,
-    TakeOverdue,
+    TakeOverdue, campaigns_only,
 };
 
 use crate::error::Failure;
@@ -167,6 +167,11 @@ impl Ledger for DynamoStorage {
         limit: usize,
     ) -> Result<Vec<JournalEntry>, StorageError> {
         journal::journal(self, aggregate, after, limit).await.map_err(self.error("journal"))
+    }
+
+    async fn add_entries(&self, entries: Vec<JournalEntry>) -> Result<(), StorageError> {
+        campaigns_only(&entries)?;
+        journal::add(self, entries).await.map_err(self.error("add_entries"))
     }
 
     async fn journal_feed(

@@ -173,6 +173,8 @@ rows! {
         org_id: uuid::Uuid,
         run_id: uuid::Uuid,
         patient_id: uuid::Uuid,
+        direction: &'a str,
+        callback_for: Option<uuid::Uuid>,
         call_log_url: Option<std::borrow::Cow<'a, str>>,
         status: &'a str,
         created_at: DateTime<Utc>,
@@ -181,11 +183,12 @@ rows! {
 }
 
 async fn add_calls(store: &PostgresStorage, calls: &[ArchivedCall]) -> Result<(), Failure> {
-    const PUT: &str = "INSERT INTO calls (id, org_id, run_id, patient_id, call_log_url, status, created_at, document) \
-        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], \
-          $7::timestamptz[], $8::text[]) \
+    const PUT: &str = "INSERT INTO calls (id, org_id, run_id, patient_id, direction, callback_for, call_log_url, status, \
+          created_at, document) \
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], \
+          $8::text[], $9::timestamptz[], $10::text[]) \
         ON CONFLICT (id) DO UPDATE SET run_id = excluded.run_id, patient_id = excluded.patient_id, \
-          call_log_url = excluded.call_log_url, status = excluded.status, created_at = excluded.created_at, \
+          direction = excluded.direction, callback_for = excluded.callback_for, call_log_url = excluded.call_log_url, status = excluded.status, created_at = excluded.created_at, \
           document = excluded.document";
     // The last of those with one id, in the order of their ids.
     let by_id: BTreeMap<CallId, &ArchivedCall> =
@@ -197,6 +200,8 @@ async fn add_calls(store: &PostgresStorage, calls: &[ArchivedCall]) -> Result<()
         rows.org_id.push(call.org_id.as_uuid());
         rows.run_id.push(call.run_id.as_uuid());
         rows.patient_id.push(archived.person_id.as_uuid());
+        rows.direction.push(call.direction.name());
+        rows.callback_for.push(call.callback_for.map(|id| id.as_uuid()));
         rows.call_log_url.push(archived.call_log.as_deref().map(legible));
         rows.status.push(call.disposition().map_or(call.state.name(), |disposition| disposition.name()));
         rows.created_at.push(instant(call.intended_at));
@@ -247,6 +252,7 @@ rows! {
         number: i64,
         context_data: String,
         outcome: Option<&'a str>,
+        last_call_id: Option<uuid::Uuid>,
         created_at: DateTime<Utc>,
         expires_at: Option<DateTime<Utc>>,
     }
@@ -254,14 +260,15 @@ rows! {
 
 async fn put_contexts(store: &PostgresStorage, contexts: &[CampaignContext]) -> Result<(), Failure> {
     const PUT: &str = "INSERT INTO campaign_contexts (campaign_id, patient_id, org_id, run_id, number, context_data, \
-          outcome, created_at, expires_at) \
-        SELECT campaign_id, patient_id, org_id, run_id, number, context_data::json, outcome, created_at, expires_at \
-        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], \
-          $8::timestamptz[], $9::timestamptz[]) AS row(campaign_id, patient_id, org_id, run_id, number, context_data, \
-          outcome, created_at, expires_at) \
+          outcome, last_call_id, created_at, expires_at) \
+        SELECT campaign_id, patient_id, org_id, run_id, number, context_data::json, outcome, last_call_id, created_at, \
+          expires_at \
+        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::uuid[], \
+          $9::timestamptz[], $10::timestamptz[]) AS row(campaign_id, patient_id, org_id, run_id, number, context_data, \
+          outcome, last_call_id, created_at, expires_at) \
         ON CONFLICT (campaign_id, patient_id) DO UPDATE SET org_id = excluded.org_id, run_id = excluded.run_id, \
           number = excluded.number, context_data = excluded.context_data, outcome = excluded.outcome, \
-          created_at = excluded.created_at, expires_at = excluded.expires_at";
+          last_call_id = excluded.last_call_id, created_at = excluded.created_at, expires_at = excluded.expires_at";
     let by_key: BTreeMap<_, &CampaignContext> =
         contexts.iter().map(|context| ((context.campaign_id, context.person_id), context)).collect();
     let mut rows = ContextRows::default();
@@ -273,6 +280,7 @@ async fn put_contexts(store: &PostgresStorage, contexts: &[CampaignContext]) -> 
         rows.number.push(digits(context.number));
         rows.context_data.push(document("campaign context", &context.data)?);
         rows.outcome.push(context.outcome.map(|outcome| outcome.name()));
+        rows.last_call_id.push(context.last_call_id.map(|id| id.as_uuid()));
         rows.created_at.push(instant(context.created_at));
         rows.expires_at.push(context.expires_at.map(instant));
     }
@@ -286,8 +294,8 @@ async fn contexts(
     now: DateTime<Utc>,
 ) -> Result<Vec<CampaignContext>, Failure> {
     let query = sqlx::query(
-        "SELECT org_id, campaign_id, patient_id, run_id, number, context_data::text, outcome, created_at, expires_at \
-         FROM campaign_contexts WHERE org_id = $1 AND number = $2",
+        "SELECT org_id, campaign_id, patient_id, run_id, number, context_data::text, outcome, created_at, expires_at, \
+           last_call_id FROM campaign_contexts WHERE org_id = $1 AND number = $2",
     )
     .bind(org_id.as_uuid())
     .bind(digits(number));
@@ -307,6 +315,7 @@ fn read_context(row: &PgRow) -> Result<CampaignContext, Failure> {
         outcome: row.optional_text(6)?.map(outcome).transpose()?,
         created_at: row.instant(7)?,
         expires_at: row.optional_instant(8)?,
+        last_call_id: row.optional_id(9)?,
     })
 }
 

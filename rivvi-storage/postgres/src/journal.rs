@@ -23,7 +23,7 @@ use crate::PostgresStorage;
 use crate::connection::{Connection, Transaction};
 use crate::error::{Failure, Unreadable};
 use crate::page::{self, Told};
-use crate::rows::{put, rows};
+use crate::rows::{Rows, put, rows};
 use crate::value::{Columns, document, instant, limit, of_text, text};
 
 rows! {
@@ -74,6 +74,30 @@ pub(crate) async fn append(tx: &mut Transaction, entries: Vec<JournalEntry>) -> 
         rows.events.push(document("journal event", &events)?);
     }
     put(tx, APPEND, rows).await.map(drop)
+}
+
+/// Appends those entries whose place is free, each in a row of its own. Who tells the same at the same time waits.
+pub(crate) async fn add(store: &PostgresStorage, entries: &[JournalEntry]) -> Result<(), Failure> {
+    const UNLESS_TOLD: &str = " ON CONFLICT (aggregate, sequence, kind) DO NOTHING";
+    let mut entries: Vec<&JournalEntry> = entries.iter().collect();
+    entries.sort_by_key(|entry| (entry.aggregate, entry.sequence));
+    let mut rows = JournalRows::default();
+    for entry in entries {
+        rows.sequence.push(entry.sequence.cast_signed());
+        rows.at.push(instant(entry.at));
+        rows.org_id.push(entry.org_id.as_uuid());
+        rows.aggregate.push(entry.aggregate.uuid());
+        rows.kind.push(entry.aggregate.kind());
+        rows.size.push(1);
+        rows.events.push(document("journal event", &[&entry.event])?);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut tx = store.begin().await?;
+    let add = format!("{APPEND}{UNLESS_TOLD}");
+    tx.run(rows.bind(sqlx::query(sqlx::AssertSqlSafe(add)))).await?;
+    tx.commit().await
 }
 
 const APPEND_PAGE: &str = concat!(

@@ -10,7 +10,7 @@ use rivvi_core::policy::NumberFacts;
 use rivvi_core::storage::{
     Applied, ApplyCalls, BeginCalls, Begun, ChangeRun, ContactQuery, DeadLetter, Decide, InboxItem,
     JournalCursor, JournalPage, Ledger, OutboxItem, RunQuery, Settle, SettleWaiting, StorageError, TakeItems,
-    TakeOverdue,
+    TakeOverdue, campaigns_only,
 };
 
 use crate::{PostgresStorage, apply, call, contact, dispatch, imported, item, journal, run, suppression};
@@ -164,6 +164,11 @@ impl Ledger for PostgresStorage {
         limit: usize,
     ) -> Result<Vec<JournalEntry>, StorageError> {
         self.verb("journal", journal::journal(self, aggregate, after, limit)).await
+    }
+
+    async fn add_entries(&self, entries: Vec<JournalEntry>) -> Result<(), StorageError> {
+        campaigns_only(&entries)?;
+        self.retried("add_entries", || journal::add(self, &entries)).await
     }
 
     async fn journal_feed(

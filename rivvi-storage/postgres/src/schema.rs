@@ -9,10 +9,11 @@ use crate::error::Failure;
 use crate::options::PostgresOptions;
 
 /// What takes a schema from version `n` to version `n + 1`, for every `n` from 0.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_campaign_contexts.sql"),
     include_str!("../migrations/0003_journal_pages.sql"),
+    include_str!("../migrations/0004_last_call_of_context.sql"),
 ];
 
 /// Keeps the locks of migrations apart from other advisory locks: "RIVV".

@@ -53,7 +53,7 @@ async fn older_schema_is_brought_up_to_date_and_keeps_its_rows() {
     execute(&mut superuser().await, insert).await;
 
     let storage = schema.store().await;
-    assert_eq!(versions(&schema).await, [1, 2, 3]);
+    assert_eq!(versions(&schema).await, [1, 2, 3, 4]);
     assert_eq!(storage.organization(organization.id).await.unwrap(), Some(organization));
     assert_eq!(storage.contexts(build::org_id(1), build::number(1), build::start()).await.unwrap(), []);
 }
@@ -71,7 +71,7 @@ async fn eight_nodes_may_migrate_at_once() {
         for node in nodes {
             node.await.unwrap().unwrap().put_organization(build::organization(1)).await.unwrap();
         }
-        assert_eq!(versions(&schema).await, [1, 2, 3]);
+        assert_eq!(versions(&schema).await, [1, 2, 3, 4]);
     }
 }
 
@@ -92,11 +92,11 @@ async fn newer_schema_is_refused() {
     let schema = Schema::new();
     drop(schema.store().await);
     let newer =
-        format!("INSERT INTO {}.schema_versions (version, checksum) VALUES (4, 'newer')", schema.name);
+        format!("INSERT INTO {}.schema_versions (version, checksum) VALUES (5, 'newer')", schema.name);
     execute(&mut superuser().await, newer).await;
     let error = refusal(&schema).await;
     assert_eq!(error.kind, StorageErrorKind::Incompatible);
-    assert!(error.to_string().contains("version 4") && error.to_string().contains("newer"), "{error}");
+    assert!(error.to_string().contains("version 5") && error.to_string().contains("newer"), "{error}");
 }
 
 #[tokio::test]

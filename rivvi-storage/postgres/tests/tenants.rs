@@ -73,6 +73,7 @@ async fn archive(storage: &Storage, scene: &Scene, n: u64, call: rivvi_core::dom
         number,
         data: Default::default(),
         outcome: None,
+        last_call_id: None,
         created_at: start(),
         expires_at: None,
     };

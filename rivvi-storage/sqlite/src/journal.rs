@@ -34,6 +34,19 @@ pub(crate) async fn append(
     APPEND.run(connection, rows).await
 }
 
+/// Appends those entries whose place is free.
+pub(crate) async fn add(store: &SqliteStorage, entries: Vec<JournalEntry>) -> Result<(), Failure> {
+    let mut tx = store.begin().await?;
+    let mut free = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if entry.sequence > last_sequence(&mut tx, entry.aggregate).await? {
+            free.push(entry);
+        }
+    }
+    append(&mut tx, free).await?;
+    tx.commit().await
+}
+
 /// The sequence number of the last entry of an aggregate, 0 if it has none.
 pub(crate) async fn last_sequence(
     connection: &mut SqliteConnection,

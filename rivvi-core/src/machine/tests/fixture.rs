@@ -270,6 +270,7 @@ impl Scene {
         let (before, after) = (self.contact.status.state, change.status.state);
         let planned = change.events.iter().filter_map(|event| match event {
             Event::RetryPlanned { at, .. } => Some(ContactState::Waiting { due_at: *at }),
+            Event::ContactDeferred { until, .. } => Some(ContactState::Waiting { due_at: *until }),
             Event::CallIntended { call_id, .. } => Some(ContactState::Calling { call_id: *call_id }),
             Event::ContactSettled { outcome, exclusion, .. } => {
                 Some(ContactState::Settled { outcome: *outcome, exclusion: *exclusion, at: change.at })

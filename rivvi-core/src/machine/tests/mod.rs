@@ -3,6 +3,7 @@
 mod begin;
 mod call;
 mod fixture;
+mod inbound;
 mod order;
 mod run;
 mod settle;

@@ -12,7 +12,7 @@ use crate::domain::{
 };
 use crate::machine::{CallFact, CallStep, begin, step_call, step_run, withdraw};
 use crate::policy::{Decision, RunTerms};
-use crate::provider::{Answerer, CallEvent};
+use crate::provider::{Answerer, CallEvent, InboundRef};
 use crate::storage::RunFacts;
 
 /// A transition: from a state, on an input, to a state; and what that means.
@@ -72,6 +72,8 @@ const CONTACT: &[Transition] = &[
     ("waiting", "never", "settled", "A rule refuses for this run: excluded, exhausted or expired."),
     ("waiting", "run over", "settled", "The run ends first: expired, or cancelled."),
     ("waiting", "opt_out", "settled", "The callee opts out in a call that is over already: excluded."),
+    ("waiting", "calls_in", "waiting", "The contact calls us: it is not called while it is on the phone."),
+    ("waiting", "called_back", "settled", "The contact called us and was talked to: completed."),
     ("calling", "answered_human", "settled", "A human was reached: completed."),
     (
         "calling",
@@ -262,6 +264,16 @@ fn contacts() -> Seen {
             scene.contact.status.state = state;
             let mut facts: Vec<_> = Disposition::ALL.map(|end| (end.name(), told(ended(end), 0))).into();
             facts.push(("opt_out", told(CallEvent::OptOut, 0)));
+            for (name, event) in
+                [("calls_in", CallEvent::Ringing), ("called_back", ended(Disposition::AnsweredHuman))]
+            {
+                let inbound = InboundRef {
+                    call_id: intent(77).call_id,
+                    run_id: scene.contact.run_id,
+                    provider: intent(77).provider,
+                };
+                facts.push((name, told(CallEvent::CalledBack { inbound, event: Box::new(event) }, 0)));
+            }
             facts.push(("action", told(super::fixture::action("1"), 0)));
             facts.push(("ringing", told(CallEvent::Ringing, 0)));
             for (name, fact) in facts {

@@ -15,7 +15,7 @@ use crate::provider::CallUpdate;
 use crate::storage::{
     Applied, ApplyCalls, BeginCalls, Begun, ChangeRun, ContactQuery, DeadLetter, Decide, InboxItem,
     JournalCursor, JournalPage, Ledger, Limited, OutboxItem, RunFacts, RunQuery, Settle, SettleWaiting,
-    StorageError, StorageErrorKind, TakeItems, TakeOverdue,
+    StorageError, StorageErrorKind, TakeItems, TakeOverdue, campaigns_only,
 };
 
 #[async_trait]
@@ -379,6 +379,17 @@ impl Ledger for MemoryStorage {
         limit: usize,
     ) -> Result<Vec<JournalEntry>, StorageError> {
         Ok(self.state().journal.of(aggregate, after, limit))
+    }
+
+    async fn add_entries(&self, entries: Vec<JournalEntry>) -> Result<(), StorageError> {
+        campaigns_only(&entries)?;
+        let mut state = self.state();
+        for entry in entries {
+            if entry.sequence > state.journal.last_sequence(entry.aggregate) {
+                state.journal.append(entry);
+            }
+        }
+        Ok(())
     }
 
     async fn journal_feed(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Scene;
 use crate::domain::{
-    CallDetail, Disposition, Exclusion, Outcome, Person, PersonFields, PersonId, Personal, RunState, RunTally,
+    CallDetail, CallId, Disposition, Exclusion, Outcome, Person, PersonFields, PersonId, Personal, RunState,
+    RunTally,
 };
 use crate::storage::{ArchivedCall, CampaignContext, Report, Storage};
 use crate::testkit::build::{self, TICK, second};
@@ -122,6 +123,29 @@ pub async fn archived_calls_outlive_their_run(storage: &Storage) {
     assert_eq!(storage.archive.archived_calls(scene.run.id, None, 10).await.unwrap(), [archived]);
 }
 
+/// A call in which a person called back is kept as it was given, beside the one it answers, and is found by itself.
+pub async fn inbound_call_is_kept_with_what_it_answers(storage: &Storage) {
+    let scene = Scene::active(storage, 1, 1).await;
+    let outbound = scene.begin_all(storage).await.remove(0);
+    let reference = crate::provider::InboundRef {
+        call_id: build::call_id(outbound.contact_id, 77),
+        run_id: outbound.run_id,
+        provider: crate::domain::ProviderName::new("elsewhere"),
+    };
+    let inbound = crate::machine::inbound_call(&outbound, &reference, second(3) + TICK);
+    let person_id = person(1, 1).id;
+    let archived = |call| ArchivedCall { call, person_id, call_log: None };
+    let both = vec![archived(outbound.clone()), archived(inbound.clone())];
+    storage.archive.add_calls(both).await.unwrap();
+    let found = storage.archive.archived_calls(scene.run.id, None, 10).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found.contains(&archived(inbound.clone())) && found.contains(&archived(outbound.clone())));
+    assert_eq!(inbound.callback_for, Some(outbound.id));
+    let before = CallId::from_uuid(uuid::Uuid::from_u128(inbound.id.as_uuid().as_u128() - 1));
+    let alone = storage.archive.archived_calls(scene.run.id, Some(before), 1).await.unwrap();
+    assert_eq!(alone, [archived(inbound)]);
+}
+
 /// A report is kept as it was given; putting it again replaces it.
 pub async fn report_is_kept_and_replaced(storage: &Storage) {
     let report = Report {
@@ -162,6 +186,10 @@ fn context(n: u64, created: i64) -> CampaignContext {
         number: build::number(1),
         data: Personal::new(Arc::new(BTreeMap::from([column]))),
         outcome: Some(Outcome::ALL[0]),
+        last_call_id: Some(build::call_id(
+            build::contact(&build::draft(&build::campaign(build::org_id(1), 1), n), 1).id,
+            n,
+        )),
         created_at: second(created) + TICK,
         expires_at: None,
     }
@@ -185,6 +213,7 @@ pub async fn contexts_are_kept_replaced_and_found_by_number(storage: &Storage) {
 
     let again = CampaignContext {
         outcome: None,
+        last_call_id: None,
         number: build::number(5),
         created_at: second(8),
         expires_at: Some(second(10)),

@@ -4,7 +4,7 @@ use super::whole::whole_feed;
 use super::{Scene, assert_whole, defer, journal_of};
 use crate::domain::{Aggregate, Contact, Event, JournalEntry};
 use crate::policy::NumberFacts;
-use crate::storage::{JournalCursor, Storage};
+use crate::storage::{JournalCursor, Storage, StorageErrorKind};
 use crate::testkit::build::{self, TICK, second, start};
 
 /// Entries of an aggregate come in order, page by page.
@@ -50,6 +50,77 @@ pub async fn kinds_of_aggregates_are_told_apart(storage: &Storage) {
         assert_eq!(journal_of(storage, aggregate).await, [], "{}", aggregate.kind());
     }
     assert!(!journal_of(storage, Aggregate::Run(scene.run.id)).await.is_empty());
+}
+
+/// Entries of a campaign are added once, however often they are told, and stand in its journal and in the feed.
+pub async fn entries_of_campaigns_are_added_once(storage: &Storage) {
+    let campaign = build::campaign(build::org_id(1), 1);
+    let aggregate = Aggregate::Campaign(campaign.id);
+    let entry = |sequence: u64, by: &str| JournalEntry {
+        org_id: campaign.org_id,
+        aggregate,
+        sequence,
+        at: second(1) + TICK,
+        event: Event::CampaignRevised {
+            version: u32::try_from(sequence).unwrap(),
+            by: Some(by.to_owned()),
+            prompt: Some(build::UNICODE.into()),
+            prompt_changed: true,
+        },
+    };
+    let add = async |entries| storage.ledger.add_entries(entries).await.unwrap();
+    add(Vec::new()).await;
+    add(vec![entry(1, "a")]).await;
+    add(vec![entry(1, "b"), entry(2, "b"), entry(3, "b")]).await;
+    add(vec![entry(3, "c")]).await;
+    let told = [entry(1, "a"), entry(2, "b"), entry(3, "b")];
+    assert_eq!(journal_of(storage, aggregate).await, told);
+    assert_eq!(storage.ledger.journal(aggregate, 1, 1).await.unwrap(), told[1..2]);
+    assert_eq!(feed(storage, None, 10).await, told);
+}
+
+/// Several who tell the same at once tell it once.
+pub async fn entries_of_campaigns_told_at_once_are_added_once(storage: &Storage) {
+    let campaign = build::campaign(build::org_id(1), 1);
+    let aggregate = Aggregate::Campaign(campaign.id);
+    let entry = JournalEntry {
+        org_id: campaign.org_id,
+        aggregate,
+        sequence: 1,
+        at: start(),
+        event: Event::CampaignRevised { version: 1, by: None, prompt: None, prompt_changed: false },
+    };
+    crate::testkit::at_once(8, |_| {
+        let (storage, entry) = (storage.clone(), entry.clone());
+        async move { crate::testkit::patiently(|| storage.ledger.add_entries(vec![entry.clone()])).await.unwrap() }
+    })
+    .await;
+    assert_eq!(journal_of(storage, aggregate).await, std::slice::from_ref(&entry));
+    assert_eq!(feed(storage, None, 10).await, [entry]);
+}
+
+/// Entries of aggregates whose state the ledger keeps come with that state, and not by themselves.
+pub async fn entries_of_other_aggregates_are_refused(storage: &Storage) {
+    let scene = Scene::active(storage, 1, 1).await;
+    let campaign = Aggregate::Campaign(scene.run.campaign_id);
+    for aggregate in [
+        Aggregate::Organization(scene.run.org_id),
+        Aggregate::Run(scene.run.id),
+        Aggregate::Contact(scene.contact_id(1)),
+    ] {
+        let entry = |aggregate| JournalEntry {
+            org_id: scene.run.org_id,
+            aggregate,
+            sequence: 9,
+            at: start(),
+            event: Event::CampaignRevised { version: 9, by: None, prompt: None, prompt_changed: false },
+        };
+        let before = journal_of(storage, aggregate).await;
+        let told = storage.ledger.add_entries(vec![entry(campaign), entry(aggregate)]).await;
+        assert_eq!(told.unwrap_err().kind, StorageErrorKind::Refused);
+        assert_eq!(journal_of(storage, aggregate).await, before);
+        assert_eq!(journal_of(storage, campaign).await, []);
+    }
 }
 
 /// Following the cursors gives every entry once, those of one aggregate in order, whatever the size of the pages.

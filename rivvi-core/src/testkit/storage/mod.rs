@@ -18,6 +18,7 @@ pub mod begin;
 pub mod catalog;
 pub mod concurrency;
 pub mod contacts;
+pub mod inbound;
 pub mod items;
 pub mod journal;
 pub mod overdue;

@@ -118,6 +118,7 @@ pass_on! {
         }
     }
     create_run(run: Run) -> Run;
+    add_entries(entries: Vec<JournalEntry>) -> ();
     run(id: RunId) -> Option<Run>;
     runs(query: RunQuery) -> Vec<Run>;
     change_run(id: RunId, change: &ChangeRun<'_>) -> Run;

@@ -1,0 +1,82 @@
+//! Webhooks about calls.
+
+use chrono::{DateTime, Utc};
+use rivvi_core::domain::ProviderName;
+use rivvi_core::provider::{CallUpdate, WebhookError};
+use serde::Deserialize;
+
+use crate::call::Picture;
+use crate::updates::{Occasion, of_call};
+
+/// The body of a webhook: `{"event": "...", "call": {...}}`.
+///
+/// Source: <https://docs.retellai.com/features/webhook-overview>
+#[derive(Deserialize)]
+struct Body {
+    event: String,
+    #[serde(default)]
+    call: Option<serde_json::Value>,
+}
+
+/// What a webhook tells, once its signature of `signed_at` is verified. Events that we do not know, or that say nothing
+/// about how a call went, tell nothing.
+pub(crate) fn read(
+    provider: &ProviderName,
+    body: &[u8],
+    callback_variable: &str,
+    signed_at: DateTime<Utc>,
+) -> Result<Vec<CallUpdate>, WebhookError> {
+    let body: Body = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    let occasion = match body.event.as_str() {
+        "call_started" => Occasion::Started,
+        "call_ended" | "call_analyzed" => Occasion::Ended,
+        _ => return Ok(Vec::new()),
+    };
+    let call = body.call.ok_or_else(|| WebhookError::Malformed("expected the object `call`".into()))?;
+    let picture: Picture = serde_json::from_value(call).map_err(|error| malformed(&error))?;
+    Ok(of_call(provider, &picture, occasion, callback_variable, signed_at))
+}
+
+/// Where it is malformed: what stands there may be personal.
+pub(crate) fn malformed(error: &serde_json::Error) -> WebhookError {
+    WebhookError::Malformed(format!("line {}, column {}", error.line(), error.column()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rivvi_core::testkit::build;
+
+    use super::*;
+
+    fn told(body: &str) -> Result<usize, WebhookError> {
+        read(&ProviderName::new("retell"), body.as_bytes(), "callback_at", build::start())
+            .map(|all| all.len())
+    }
+
+    #[test]
+    fn events_that_tell_nothing_are_fine_and_garbage_is_named_without_its_content() {
+        for (body, updates) in [
+            (r#"{"event":"call_started","call":{"call_id":"c","direction":"outbound"}}"#, 2),
+            (r#"{"event":"call_ended","call":{"call_id":"c","call_status":"not_connected"}}"#, 2),
+            (r#"{"event":"call_analyzed","call":{"call_id":"c","call_status":"ended"},"extra":[]}"#, 3),
+            (r#"{"event":"transcript_updated","call":{"call_id":"c"}}"#, 0),
+            (r#"{"event":"transfer_started","call":{"call_id":"c"},"transfer_destination":{}}"#, 0),
+            (r#"{"event":"chat_started","chat":{}}"#, 0),
+            (r#"{"event":"call_dreamt","call":7}"#, 0),
+        ] {
+            assert_eq!(told(body).unwrap(), updates, "{body}");
+        }
+        for body in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"event":7}"#,
+            r#"{"event":"call_ended"}"#,
+            r#"{"event":"call_ended","call":"Dana"}"#,
+        ] {
+            let error = told(body).unwrap_err();
+            assert!(matches!(&error, WebhookError::Malformed(place) if !place.contains("Dana")), "{body}");
+        }
+    }
+}
