@@ -115,29 +115,57 @@ fn stem(id: Uuid) -> [u8; 11] {
 }
 
 /// Where new ids (UUID version 7, RFC 9562) come from: the time given by the caller and a random source that can be
-/// seeded, so that a simulation is repeatable.
+/// seeded, so that a simulation is repeatable. Ids of one source and one millisecond ascend in the order in which they were
+/// given out, so what was wanted first comes first.
 #[derive(Debug)]
 pub struct IdSource {
-    random: Mutex<StdRng>,
+    state: Mutex<IdState>,
 }
+
+#[derive(Debug)]
+struct IdState {
+    random: StdRng,
+    millis: u64,
+    /// The upper 34 of the 74 bits that are not time: they tell runs apart, see [`RunId::stem`].
+    upper: u64,
+}
+
+/// The bits of [`IdState::upper`] that are random in the first id of a millisecond; the one above leaves room to ascend.
+const FIRST_UPPER: u64 = (1 << 33) - 1;
+
+/// How far apart ids of a millisecond are at most: another source can hardly hit one.
+const STEP_MAX: u64 = 256;
 
 impl IdSource {
     /// A source seeded by the operating system.
     pub fn random() -> Self {
-        Self { random: Mutex::new(StdRng::from_os_rng()) }
+        Self::of(StdRng::from_os_rng())
     }
 
     /// A source that gives the same ids for the same seed and times.
     pub fn seeded(seed: u64) -> Self {
-        Self { random: Mutex::new(StdRng::seed_from_u64(seed)) }
+        Self::of(StdRng::seed_from_u64(seed))
+    }
+
+    fn of(random: StdRng) -> Self {
+        Self { state: Mutex::new(IdState { random, millis: u64::MAX, upper: 0 }) }
     }
 
     /// A new id for something that comes into being at `now`.
     pub fn next(&self, now: DateTime<Utc>) -> Uuid {
-        let mut noise = [0; 10];
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut noise);
         let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
-        uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid()
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let noise = state.random.next_u64();
+        state.upper = if state.millis == millis {
+            (state.upper + 1 + noise % STEP_MAX) % (1 << 34)
+        } else {
+            noise & FIRST_UPPER
+        };
+        state.millis = millis;
+        let (upper, lower) = (state.upper, state.random.next_u64());
+        // 12 bits beside the version, then 22 beside the variant, then 40.
+        let (rand_a, rand_b) = (upper >> 22, ((upper & 0x3f_ffff) << 40) | (lower >> 24));
+        Uuid::from_u64_pair((millis << 16) | 0x7000 | rand_a, (1 << 63) | rand_b)
     }
 }
 
@@ -168,6 +196,22 @@ mod tests {
             assert_eq!((contact.row(), contact.run_stem()), (row, run.stem()));
             assert_ne!(contact.run_stem(), other.stem());
         }
+    }
+
+    #[test]
+    fn ids_of_a_millisecond_ascend_and_tell_runs_apart() {
+        let (ids, now) = (IdSource::seeded(3), DateTime::from_timestamp_millis(1_790_000_000_123).unwrap());
+        let given: Vec<Uuid> = (0..10_000).map(|_| ids.next(now)).collect();
+        assert!(given.is_sorted_by(|one, next| one < next));
+        let stems: std::collections::BTreeSet<_> =
+            given.iter().map(|id| RunId::from_uuid(*id).stem()).collect();
+        assert_eq!(stems.len(), given.len());
+        for id in given {
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+            let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+            assert_eq!((seconds, nanos), (1_790_000_000, 123_000_000));
+        }
+        assert_ne!(ids.next(now + chrono::TimeDelta::milliseconds(1)), IdSource::seeded(4).next(now));
     }
 
     #[test]
