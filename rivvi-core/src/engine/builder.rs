@@ -151,7 +151,6 @@ impl Builder {
             intake: Intake::default(),
             terms: TermsCache::default(),
             hung_up: std::sync::Mutex::default(),
-            numbers: std::sync::Mutex::default(),
             loading: std::sync::Mutex::default(),
             webhook_copies: super::webhook_copies::Queue::default(),
             purged_at: std::sync::Mutex::default(),

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,8 +14,8 @@ use crate::domain::{
 };
 use crate::machine::{inbound_call, step_inbound};
 use crate::provider::{
-    AnsweredCall, CallEvent, CallRef, CallUpdate, InboundAnswer, InboundCall, InboundRef, WebhookError,
-    WebhookRequest,
+    AnsweredCall, CallEvent, CallRef, CallUpdate, InboundAnswer, InboundCall, InboundOptOut, InboundRef,
+    WebhookError, WebhookRequest,
 };
 use crate::storage::{ArchivedCall, CampaignContext, ContactQuery, RunQuery, StorageError};
 
@@ -91,29 +90,22 @@ impl Inner {
         Ok(answer)
     }
 
-    /// The organization with this number.
-    async fn called(&self, number: E164) -> Result<Option<Organization>, StorageError> {
-        let known = self.numbers().get(&number).copied();
-        if let Some(id) = known
-            && let Some(organization) = self.storage.catalog.organization(id).await?
-            && organization.caller_id.0 == number
-        {
-            return Ok(Some(organization));
-        }
-        let mut after = None;
+    /// The organization with this number; `None` also if several have it, for nobody can tell whom the person calls.
+    pub(super) async fn called(&self, number: E164) -> Result<Option<Organization>, StorageError> {
+        let (mut after, mut found) = (None, None);
         loop {
             let page = self.storage.catalog.organizations(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(None) };
+            let Some(last) = page.last() else { return Ok(found) };
             after = Some(last.id);
-            if let Some(found) = page.into_iter().find(|organization| organization.caller_id.0 == number) {
-                self.numbers().insert(number, found.id);
-                return Ok(Some(found));
+            for organization in page.into_iter().filter(|organization| organization.caller_id.0 == number) {
+                if found.replace(organization).is_some() {
+                    tracing::warn!(
+                        "a number that is called belongs to several organizations; nobody answers for it"
+                    );
+                    return Ok(None);
+                }
             }
         }
-    }
-
-    fn numbers(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<E164, OrgId>> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the person calls: the latest call of a run under way, else what a campaign that is over knows of them, else a
@@ -246,12 +238,8 @@ impl Inner {
         };
         let now = self.clock.now();
         if matches!(**event, CallEvent::OptOut) {
-            let (org_id, number) = (archived.call.org_id, archived.call.number);
-            let known = self.storage.ledger.number_facts(org_id, number, now).await?.suppression;
-            let entry = Suppression::opt_out(org_id, number, now);
-            if known.is_none_or(|known| known.merged_with(&entry) != known) {
-                self.storage.ledger.suppress(vec![entry]).await?;
-            }
+            let entry = Suppression::opt_out(archived.call.org_id, archived.call.number, now);
+            self.suppress_caller(entry, now).await?;
         }
         let before = archived.call.clone();
         step_inbound(&mut archived.call, event, update.at, now);
@@ -259,6 +247,25 @@ impl Inner {
             self.storage.archive.add_calls(vec![archived]).await?;
         }
         Ok(true)
+    }
+
+    /// Suppresses the number of somebody who called in and is no contact that was called.
+    pub(super) async fn opt_out_inbound(
+        &self,
+        opt_out: InboundOptOut,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        let Some(organization) = self.called(opt_out.to).await? else { return Ok(()) };
+        self.suppress_caller(Suppression::opt_out(organization.id, opt_out.from, opt_out.at), now).await
+    }
+
+    /// Adds an entry to the suppression list, unless it is known: webhooks come twice.
+    async fn suppress_caller(&self, entry: Suppression, now: DateTime<Utc>) -> Result<(), StorageError> {
+        let known = self.storage.ledger.number_facts(entry.org_id, entry.number, now).await?.suppression;
+        if known.is_none_or(|known| known.merged_with(&entry) != known) {
+            self.storage.ledger.suppress(vec![entry]).await?;
+        }
+        Ok(())
     }
 
     /// The finished call of a run.

@@ -160,7 +160,11 @@ impl Inner {
     pub(super) async fn receive(&self, provider: &str, request: &WebhookRequest) -> Result<(), WebhookError> {
         let provider = self.voice.iter().find(|known| known.name().as_str() == provider);
         let provider = provider.ok_or(WebhookError::UnknownProvider)?;
-        let updates = provider.decode_webhook(request, self.clock.now())?;
+        let now = self.clock.now();
+        let updates = provider.decode_webhook(request, now)?;
+        if let Some(opt_out) = provider.inbound_opt_out(request, now) {
+            self.opt_out_inbound(opt_out, now).await.map_err(WebhookError::NotStored)?;
+        }
         let inputs: Vec<CallInput> = updates.into_iter().map(CallInput::from).collect();
         let calls: Option<Vec<CallRef>> =
             self.storage.blobs.as_ref().map(|_| inputs.iter().map(|input| input.call.clone()).collect());

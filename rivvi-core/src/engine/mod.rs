@@ -49,7 +49,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::domain::{CallId, E164, IdSource, ItemId, NodeId, OrgId, ProviderName, RunId};
+use crate::domain::{CallId, IdSource, ItemId, NodeId, ProviderName, RunId};
 use crate::import::ContactTransformer;
 use crate::policy::Policy;
 use crate::provider::{VoiceProvider, WebhookError, WebhookRequest};
@@ -103,8 +103,6 @@ struct Inner {
     terms: terms::TermsCache,
     /// Calls this node ended lately.
     hung_up: Mutex<HashMap<CallId, DateTime<Utc>>>,
-    /// Which organization has which number, as far as it was asked for; checked before it is believed.
-    numbers: Mutex<HashMap<E164, OrgId>>,
     /// How many contacts runs had that another node seems to load, and since when.
     loading: Mutex<HashMap<RunId, (u64, DateTime<Utc>)>>,
     webhook_copies: webhook_copies::Queue,

@@ -73,9 +73,15 @@ impl Settling<'_> {
         (event, told_at): (&CallEvent, DateTime<Utc>),
         item_id: impl FnOnce() -> ItemId,
     ) {
-        let Some(before) = self.called_back_before(inbound) else { return };
         // Effects of the conversation are those of any other, under the id of the inbound call.
         let fact = CallFact::Told { event: event.clone(), at: told_at };
+        let Some(before) = self.called_back_before(inbound) else {
+            // Too many to be kept; who does not want to be called is heard all the same.
+            if matches!(event, CallEvent::OptOut) {
+                self.take_effects(contact, &fact, item_id);
+            }
+            return;
+        };
         let change = std::mem::replace(&mut self.change, super::begin::unchanged(contact, self.terms.now));
         let mut own = Settling { change, call: before.clone(), terms: self.terms };
         own.take_effects(contact, &fact, item_id);

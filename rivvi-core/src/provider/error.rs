@@ -38,10 +38,10 @@ impl ProviderError {
         Self { kind, delivery, retry_after: None, provider: provider.clone(), operation, source: None }
     }
 
-    /// The same error with the wait the provider asked for.
+    /// The same error with the wait the provider asked for; more than a day counts as a day.
     #[must_use]
     pub fn with_retry_after(self, wait: Option<Duration>) -> Self {
-        Self { retry_after: wait, ..self }
+        Self { retry_after: wait.map(|wait| wait.min(RETRY_AFTER_MAX)), ..self }
     }
 
     /// The same error with its cause, which must be free of secrets and personal data.
@@ -75,6 +75,9 @@ impl Error for ProviderError {
         self.source.as_deref().map(|source| source as _)
     }
 }
+
+/// The longest wait that a provider may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether a failed request can have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::{CallId, CampaignId, ContactId, E164, OrgId, PersonFields, Personal, RunId};
 
 /// A call that comes in and waits for an answer.
@@ -21,6 +23,17 @@ impl InboundCall {
     pub fn new(from: Option<E164>, to: E164) -> Self {
         Self { from, to, reference: None }
     }
+}
+
+/// Somebody who asked, in a call that came in and answers none of ours, not to be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InboundOptOut {
+    /// Who called.
+    pub from: E164,
+    /// The number that was called.
+    pub to: E164,
+    /// When they said so.
+    pub at: DateTime<Utc>,
 }
 
 /// Who answers an inbound call, and what they know. The default leaves everything to the provider.

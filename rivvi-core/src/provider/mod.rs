@@ -13,7 +13,7 @@ mod voice;
 mod webhook;
 
 pub use error::{Delivery, ProviderError, ProviderErrorKind};
-pub use inbound::{AnsweredCall, InboundAnswer, InboundCall};
+pub use inbound::{AnsweredCall, InboundAnswer, InboundCall, InboundOptOut};
 pub use speech::{AudioFormat, SpeechRequest, SpeechSynthesizer};
 pub use update::{Answerer, CallEvent, CallRef, CallUpdate, InboundRef};
 pub use voice::{

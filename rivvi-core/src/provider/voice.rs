@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::error::{ProviderError, ProviderErrorKind};
-use super::inbound::{InboundAnswer, InboundCall};
+use super::inbound::{InboundAnswer, InboundCall, InboundOptOut};
 use super::update::CallUpdate;
 use super::webhook::{WebhookError, WebhookRequest};
 use crate::domain::{
@@ -85,6 +85,13 @@ pub trait VoiceProvider: Debug + Send + Sync + 'static {
     ) -> Result<Vec<CallUpdate>, WebhookError> {
         let _ = (request, now);
         Err(WebhookError::Unsupported)
+    }
+
+    /// Reads from a webhook that [`decode_webhook`](Self::decode_webhook) has verified who asked not to be called in a call
+    /// that came in and belongs to none of ours: the organization that was called suppresses the number. Pure.
+    fn inbound_opt_out(&self, request: &WebhookRequest, now: DateTime<Utc>) -> Option<InboundOptOut> {
+        let _ = (request, now);
+        None
     }
 
     /// Verifies and reads the webhook by which the vendor asks what to do about a call that comes in: the signature

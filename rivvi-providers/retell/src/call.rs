@@ -80,6 +80,10 @@ pub(crate) struct Picture {
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) direction: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
+    pub(crate) from_number: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) to_number: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) metadata: Option<Value>,
     #[serde(default, deserialize_with = "lenient")]
     start_timestamp: Option<i64>,

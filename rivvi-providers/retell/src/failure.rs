@@ -164,6 +164,11 @@ fn about(body: &[u8]) -> About {
     }
     let Ok(Message { message }) = serde_json::from_slice(body) else { return About::Something };
     let message = message.to_ascii_lowercase();
+    // What is also about us would be so for every contact: the run is paused, and nobody is excluded.
+    let ours = ["from_number", "from number", "agent"];
+    if ours.iter().any(|words| message.contains(words)) {
+        return About::Something;
+    }
     let callee = ["to_number", "to number", "destination number", "do_not_call", "do not call"];
     if callee.iter().any(|words| message.contains(words)) { About::Callee } else { About::Something }
 }

@@ -10,8 +10,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rivvi_core::clock::Clock;
 use rivvi_core::domain::{CallId, ProviderName};
 use rivvi_core::provider::{
-    CallLookup, CallUpdate, FindCall, InboundAnswer, InboundCall, Lookup, PlaceCall, PlacedCall,
-    ProviderError, ProviderErrorKind, VoiceCapabilities, VoiceProvider, WebhookError, WebhookRequest,
+    CallLookup, CallUpdate, FindCall, InboundAnswer, InboundCall, InboundOptOut, Lookup, PlaceCall,
+    PlacedCall, ProviderError, ProviderErrorKind, VoiceCapabilities, VoiceProvider, WebhookError,
+    WebhookRequest,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -221,6 +222,10 @@ impl VoiceProvider for Retell {
         let (key, age_max) = (self.options.signing_key(), self.options.webhook_age_max);
         let signed_at = signature::verify(request, key, now, age_max)?;
         webhook::read(&self.name(), request.body(), &self.options.callback_variable, signed_at)
+    }
+
+    fn inbound_opt_out(&self, request: &WebhookRequest, now: DateTime<Utc>) -> Option<InboundOptOut> {
+        webhook::stranger_opt_out(&self.name(), request.body(), now)
     }
 
     fn decode_inbound(

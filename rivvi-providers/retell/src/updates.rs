@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rivvi_core::domain::{CallDetail, Currency, Disposition, Money, Personal, ProviderName, ResponseTime};
-use rivvi_core::provider::{Answerer, CallEvent, CallUpdate};
+use rivvi_core::domain::{
+    CallDetail, Currency, Disposition, E164, Money, Personal, ProviderName, ResponseTime,
+};
+use rivvi_core::provider::{Answerer, CallEvent, CallUpdate, InboundOptOut};
 use serde_json::Value;
 
 use crate::call::{Cost, Picture, Quantiles};
@@ -75,6 +77,24 @@ pub(crate) fn of_call(
     }
     let tell = |(at, event)| subject.tell(event).map(|(call, event)| CallUpdate { call, at, event });
     events.into_iter().filter_map(tell).collect()
+}
+
+/// Who asked not to be called in an inbound call of a stranger.
+pub(crate) fn opted_out_stranger(
+    provider: &ProviderName,
+    picture: &Picture,
+    occasion: Occasion,
+    now: DateTime<Utc>,
+) -> Option<InboundOptOut> {
+    let reference = picture.call_id.as_deref().unwrap_or_default();
+    let subject = Subject::of(provider, reference, picture.is_inbound(), picture.metadata.as_ref());
+    if !picture.is_inbound() || subject != Subject::Stranger || !Reading::of(picture, occasion).end?.opted_out
+    {
+        return None;
+    }
+    let number = |text: &Option<String>| E164::from_e164(text.as_deref()?).ok();
+    let (from, to) = (number(&picture.from_number)?, number(&picture.to_number)?);
+    Some(InboundOptOut { from, to, at: picture.ended_at().unwrap_or(now) })
 }
 
 /// What a picture says about the course of the call.

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use rivvi_core::domain::ProviderName;
-use rivvi_core::provider::{CallUpdate, WebhookError};
+use rivvi_core::provider::{CallUpdate, InboundOptOut, WebhookError};
 use serde::Deserialize;
 
 use crate::call::Picture;
-use crate::updates::{Occasion, of_call};
+use crate::updates::{Occasion, of_call, opted_out_stranger};
 
 /// The body of a webhook: `{"event": "...", "call": {...}}`.
 ///
@@ -26,15 +26,31 @@ pub(crate) fn read(
     callback_variable: &str,
     signed_at: DateTime<Utc>,
 ) -> Result<Vec<CallUpdate>, WebhookError> {
+    let Some((picture, occasion)) = picture(body)? else { return Ok(Vec::new()) };
+    Ok(of_call(provider, &picture, occasion, callback_variable, signed_at))
+}
+
+/// Who asked not to be called in an inbound call that belongs to none of ours.
+pub(crate) fn stranger_opt_out(
+    provider: &ProviderName,
+    body: &[u8],
+    now: DateTime<Utc>,
+) -> Option<InboundOptOut> {
+    let (picture, occasion) = picture(body).ok()??;
+    opted_out_stranger(provider, &picture, occasion, now)
+}
+
+/// The call that a webhook is about; `None` for events that say nothing about how a call went.
+fn picture(body: &[u8]) -> Result<Option<(Picture, Occasion)>, WebhookError> {
     let body: Body = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let occasion = match body.event.as_str() {
         "call_started" => Occasion::Started,
         "call_ended" | "call_analyzed" => Occasion::Ended,
-        _ => return Ok(Vec::new()),
+        _ => return Ok(None),
     };
     let call = body.call.ok_or_else(|| WebhookError::Malformed("expected the object `call`".into()))?;
-    let picture: Picture = serde_json::from_value(call).map_err(|error| malformed(&error))?;
-    Ok(of_call(provider, &picture, occasion, callback_variable, signed_at))
+    let picture = serde_json::from_value(call).map_err(|error| malformed(&error))?;
+    Ok(Some((picture, occasion)))
 }
 
 /// Where it is malformed: what stands there may be personal.

@@ -140,6 +140,34 @@ async fn whoever_is_not_known_gets_the_agent_of_the_organization() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_calls_in_and_does_not_want_to_be_called_is_not_called() {
+    let world = World::new(Delivery::Prompt, Storage::in_memory()).await;
+    let from = "+972541234567";
+    call_in(&world, from, OFFICE).await;
+    let call = json!({
+        "call_id": "in_9", "call_type": "phone_call", "direction": "inbound", "call_status": "ended",
+        "disconnection_reason": "user_requested_dnc", "from_number": from, "to_number": OFFICE,
+    });
+    for event in ["call_ended", "call_analyzed"] {
+        world.send(&webhook(event, &call, world.clock.now())).await;
+    }
+    let entries = world.rivvi.suppression_list().list(world.organization.id, None, 10).await.unwrap();
+    let numbers: Vec<_> = entries.iter().map(|entry| entry.number.expose()).collect();
+    assert_eq!(numbers, [from]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_answers_for_a_number_that_two_organizations_have() {
+    let mut world = World::new(Delivery::Prompt, Storage::in_memory()).await;
+    world.start(CAMPAIGN, 1).await;
+    world.until(at("2026-03-02T06:35:00Z")).await;
+    let mut other = world.organization.clone();
+    other.id = rivvi_core::testkit::build::org_id(77);
+    world.rivvi.organizations().put(other).await.unwrap();
+    assert_eq!(call_in(&world, &World::number(0).expose(), OFFICE).await, json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_that_is_over_is_remembered_until_its_contexts_lapse() {
     let mut world = World::new(Delivery::Prompt, Storage::in_memory()).await;
     let run = world.start(CAMPAIGN, 1).await;

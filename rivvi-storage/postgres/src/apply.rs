@@ -25,19 +25,23 @@ pub(crate) async fn apply(
     settle: &Settle<'_>,
 ) -> Result<Vec<Applied>, Failure> {
     let lately = &store.shared.lately;
-    let mut gates = BTreeSet::new();
+    let (mut gates, mut from_memory) = (BTreeSet::new(), true);
     loop {
         let mut tx = store.begin().await?;
         if !gates.is_empty() {
             gate::enter(&mut tx, &gates).await?;
         }
-        let Loaded { mut set, homes, remembered } = load(store, &mut tx, &request.inputs).await?;
-        let applied = set.apply(request.clone(), settle);
-        // Nothing is written of what stays as it is, so nothing would show that a remembered call is out of date.
-        if !remembered.is_empty() && applied.contains(&Applied::Unchanged) {
-            lately.forget(&remembered);
-            continue;
+        let mut loaded = load(store, &mut tx, &request.inputs, from_memory).await?;
+        let mut applied = loaded.set.apply(request.clone(), settle);
+        // Nothing is written of what stays as it is or is not found, so nothing would show that a remembered call is out
+        // of date. Statements of this transaction see what was committed before each of them.
+        let is_written = |applied: &Applied| matches!(applied, Applied::Changed { .. });
+        if !loaded.remembered.is_empty() && !applied.iter().all(is_written) {
+            from_memory = false;
+            loaded = load(store, &mut tx, &request.inputs, from_memory).await?;
+            applied = loaded.set.apply(request.clone(), settle);
         }
+        let Loaded { set, homes, remembered } = loaded;
         let writes = set.into_writes();
         let needed: BTreeSet<OrgId> = writes.suppressions.iter().map(|entry| entry.org_id).collect();
         if needed.is_subset(&gates) {
@@ -84,12 +88,13 @@ async fn load(
     store: &PostgresStorage,
     tx: &mut Transaction,
     inputs: &[CallInput],
+    from_memory: bool,
 ) -> Result<Loaded, Failure> {
     let lately = &store.shared.lately;
     let (mut loaded, mut live) = (Loaded::default(), Vec::new());
     let mut ids = meant(tx, inputs).await?;
     ids.retain(|id| {
-        let Some(call) = lately.call(*id) else { return true };
+        let Some(call) = lately.call(*id).filter(|_| from_memory) else { return true };
         loaded.remembered.push(*id);
         live.push((call.0.clone(), call.1.clone()));
         false
@@ -97,8 +102,10 @@ async fn load(
     if !ids.is_empty() {
         for row in &tx.rows(sqlx::query(LIVE).bind(uuids(ids.iter().copied()))).await? {
             let call = call::read(row, 0)?;
+            let status = contact::read_live_status(row, call::COLUMNS)?;
             ids.remove(&call.id);
-            live.push((call, contact::read_live_status(row, call::COLUMNS)?));
+            lately.remember_call(&call, &status);
+            live.push((call, status));
         }
     }
     let contacts = lately.contacts(tx, live.iter().map(|(call, _)| call.contact_id).collect()).await?;
@@ -111,7 +118,11 @@ async fn load(
     // A call that ended after the statement before is found by this one.
     for row in &tx.rows(sqlx::query(ENDED).bind(uuids(ids))).await? {
         let call = call::read(row, 0)?;
-        loaded.homes.note(row, call::COLUMNS)?;
+        lately.forget([&call.id]);
+        // Where a contact stands counts as it was read first, as its status does.
+        if loaded.set.contact(call.contact_id).is_none() {
+            loaded.homes.note(row, call::COLUMNS)?;
+        }
         loaded.set.hold_tally(call.run_id, tally::origin());
         loaded.set.hold_call(call);
         loaded.set.hold_contact(contact::read_any(row, call::COLUMNS)?);

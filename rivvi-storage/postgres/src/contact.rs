@@ -57,7 +57,7 @@ pub(crate) use with_settled;
 pub(crate) fn read_any(row: &PgRow, at: usize) -> Result<Contact, Failure> {
     let (standing, live): (Option<i64>, Option<i64>) = (row.value(at + 6)?, row.value(at + 16)?);
     let settled: Option<i64> = row.value(at + COLUMNS)?;
-    let Some(sequence) = settled.filter(|_| live.is_none()).filter(|_| settled > standing) else {
+    let Some(sequence) = settled.filter(|_| live.is_none()).filter(|_| settled >= standing) else {
         return read(row, at);
     };
     let mut contact = imported::read(row, at)?;

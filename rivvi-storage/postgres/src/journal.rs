@@ -39,18 +39,19 @@ rows! {
     }
 }
 
-/// The `feed` of what is written now.
+/// The `feed` of what is written now. It comes before the position is drawn: materialized, for otherwise the server works out
+/// the columns in their order, and draws the position first.
 macro_rules! feed_now {
     () => {
-        "(SELECT ahead + greatest(pg_current_xact_id()::text::bigint, \
-           pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS feed FROM journal_clock) clock"
+        "WITH clock AS MATERIALIZED (SELECT ahead + greatest(pg_current_xact_id()::text::bigint, \
+           pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS feed FROM journal_clock) "
     };
 }
 
 pub(crate) const APPEND: &str = concat!(
-    "INSERT INTO journal (feed, sequence, at, org_id, aggregate, kind, size, events) SELECT clock.feed, row.* FROM ",
     feed_now!(),
-    ", unnest($1::bigint[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS row"
+    "INSERT INTO journal (feed, sequence, at, org_id, aggregate, kind, size, events) SELECT clock.feed, row.* \
+     FROM clock, unnest($1::bigint[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS row"
 );
 
 /// Appends entries of anything but contacts, those of one aggregate in their order.
@@ -101,9 +102,8 @@ pub(crate) async fn add(store: &PostgresStorage, entries: &[JournalEntry]) -> Re
 }
 
 const APPEND_PAGE: &str = concat!(
-    "INSERT INTO journal (feed, at, org_id, size, events) SELECT clock.feed, $1, $2, $3, $4 FROM ",
     feed_now!(),
-    " RETURNING position"
+    "INSERT INTO journal (feed, at, org_id, size, events) SELECT clock.feed, $1, $2, $3, $4 FROM clock RETURNING position"
 );
 
 /// Appends entries of contacts, those of one contact in their order. Returns in which page those of each contact stand:
@@ -233,14 +233,15 @@ impl Place {
 pub(crate) const HORIZON: &str = "\
     WITH clock AS MATERIALIZED ( \
       SELECT ahead, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now, \
+        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_open, \
         coalesce(pg_sequence_last_value('journal_position_seq'), 0) AS last FROM journal_clock \
     ) \
     SELECT clock.ahead + least(clock.now, writing.oldest), \
       CASE WHEN writing.oldest <= clock.now THEN 0 ELSE clock.last END \
     FROM clock CROSS JOIN LATERAL ( \
-      SELECT min(clock.now - CASE WHEN behind.ids >= 2147483648 THEN behind.ids - 4294967296 ELSE behind.ids END) \
-        AS oldest \
-      FROM pg_locks writer JOIN pg_locks id ON id.virtualtransaction = writer.virtualtransaction \
+      SELECT min(CASE WHEN id.transactionid IS NULL THEN clock.oldest_open ELSE clock.now - \
+          CASE WHEN behind.ids >= 2147483648 THEN behind.ids - 4294967296 ELSE behind.ids END END) AS oldest \
+      FROM pg_locks writer LEFT JOIN pg_locks id ON id.virtualtransaction = writer.virtualtransaction \
         AND id.locktype = 'transactionid' AND id.mode = 'ExclusiveLock' \
       CROSS JOIN LATERAL (SELECT (clock.now - id.transactionid::text::bigint) & 4294967295 AS ids) behind \
       WHERE writer.locktype = 'relation' AND writer.mode = 'RowExclusiveLock' \

@@ -130,12 +130,17 @@ async fn check(connection: &mut PgConnection, options: &PostgresOptions) -> Resu
     Ok(())
 }
 
-/// Turns row-level security on, if it is asked for.
+/// Turns row-level security on, if it is asked for, and for new tables if the others have it.
 async fn guard(connection: &mut PgConnection, options: &PostgresOptions) -> Result<(), Failure> {
-    if !options.row_level_security {
+    let schema = &options.schema;
+    let guarded = sqlx::query(
+        "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relrowsecurity)",
+    );
+    let guarded: bool = guarded.bind(schema).fetch_one(&mut *connection).await?.try_get(0)?;
+    if !options.row_level_security && !guarded {
         return Ok(());
     }
-    let schema = &options.schema;
     let guard = format!(
         "DO $$ DECLARE guarded text; BEGIN \
            FOR guarded IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' LOOP \

@@ -77,6 +77,8 @@ pub(crate) async fn write_all(tx: &mut Transaction, writes: Writes, homes: Homes
     // Whatever changed is held or was seen to be as it was read, so the pages come after those that told of it before.
     let pages = journal::append_pages(tx, &writes.entries).await?;
     let rows = Rows::of(&writes, homes, pages)?;
+    // As claims do: first what is due, then where contacts stand.
+    delete_due(tx, rows.left_due).await?;
     leave_statuses(tx, rows.left).await?;
     insert_live(tx, rows.began, rows.began_statuses, rows.intents).await?;
     update_live(tx, rows.changed, rows.changed_statuses).await?;
@@ -85,7 +87,6 @@ pub(crate) async fn write_all(tx: &mut Transaction, writes: Writes, homes: Homes
     put_references(tx, rows.references).await?;
     update_live_statuses(tx, rows.moved, rows.moved_statuses).await?;
     put_statuses(tx, rows.statuses).await?;
-    delete_due(tx, rows.left_due).await?;
     insert_due(tx, rows.due).await?;
     suppression::put(tx, writes.suppressions).await?;
     item::put_outbox(tx, writes.outbox.into_iter().map(|item| (item.created_at, item)).collect()).await?;

@@ -31,10 +31,10 @@ async fn take_id(connection: &mut PgConnection) {
 async fn write(connection: &mut PgConnection, n: u64, sequence: u64) {
     let id = build::run_id(n);
     let sql = format!(
-        "INSERT INTO journal (feed, sequence, at, org_id, aggregate, kind, events) \
-         SELECT ahead + greatest(pg_current_xact_id()::text::bigint, \
-             pg_snapshot_xmax(pg_current_snapshot())::text::bigint), \
-           {sequence}, now(), '{id}', '{id}', 'run', '[{{\"type\":\"run_created\"}}]' FROM journal_clock"
+        "WITH clock AS MATERIALIZED (SELECT ahead + greatest(pg_current_xact_id()::text::bigint, \
+             pg_snapshot_xmax(pg_current_snapshot())::text::bigint) AS feed FROM journal_clock) \
+         INSERT INTO journal (feed, sequence, at, org_id, aggregate, kind, events) \
+         SELECT clock.feed, {sequence}, now(), '{id}', '{id}', 'run', '[{{\"type\":\"run_created\"}}]' FROM clock"
     );
     execute(connection, sql).await;
 }

@@ -5,20 +5,20 @@
 mod database;
 
 use database::Schema;
-use rivvi_core::domain::{Aggregate, Disposition};
+use rivvi_core::domain::{Aggregate, Call, Disposition};
 use rivvi_core::machine::CallInput;
-use rivvi_core::provider::{Answerer, CallEvent};
+use rivvi_core::provider::{Answerer, CallEvent, CallRef};
 use rivvi_core::storage::{Storage, TakeOverdue};
-use rivvi_core::testkit::build::{self, second, told};
+use rivvi_core::testkit::build::{self, second, told, told_of};
 use rivvi_core::testkit::storage::{Scene, assert_whole};
 
 const CONTACTS: u64 = 40;
 
 /// What may be told of a call; some of it twice, late, or after its end.
-fn events() -> [CallEvent; 7] {
+fn events(call: &Call) -> [CallEvent; 7] {
     let ended = |disposition| CallEvent::Ended { disposition, reason: None, talk_time: None };
     [
-        CallEvent::Accepted { reference: Some("reference".into()) },
+        CallEvent::Accepted { reference: Some(reference_of(call)) },
         CallEvent::Ringing,
         CallEvent::Answered { by: Answerer::Human },
         CallEvent::OptOut,
@@ -28,17 +28,28 @@ fn events() -> [CallEvent; 7] {
     ]
 }
 
+/// The provider's id of a call, once it was told.
+fn reference_of(call: &Call) -> String {
+    format!("reference of {}", call.id)
+}
+
 /// Batches of inputs in an order that looks random and is always the same.
-fn batches(calls: &[rivvi_core::domain::Call]) -> Vec<Vec<CallInput>> {
+fn batches(calls: &[Call]) -> Vec<Vec<CallInput>> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = move |count: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % count
     };
-    let events = events();
-    let mut batch =
-        || (0..=below(6)).map(|_| told(&calls[below(calls.len())], events[below(7)].clone())).collect();
-    (0..300).map(|_| batch()).collect()
+    let mut input = || {
+        let call = &calls[below(calls.len())];
+        let event = events(call)[below(7)].clone();
+        let (provider, reference) = (call.provider.clone(), reference_of(call));
+        match below(3) {
+            0 => told_of(CallRef::Provider { provider, reference }, event),
+            _ => told(call, event),
+        }
+    };
+    (0..300).map(|n| (0..=n % 7).map(|_| input()).collect()).collect()
 }
 
 #[tokio::test]
