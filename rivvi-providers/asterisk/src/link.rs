@@ -10,7 +10,7 @@ use crate::actor::{self, Shared, Terms};
 use crate::ari::{AriError, Channel, ChannelState, Event, Frame, Socket, What};
 use crate::call::{CallMachine, Happening, Leg};
 use crate::options::Orphans;
-use crate::server::{Link, Server};
+use crate::server::{Link, Server, TakenOn};
 
 const AGAIN_MIN: Duration = Duration::from_millis(100);
 const AGAIN_MAX: Duration = Duration::from_secs(10);
@@ -159,7 +159,7 @@ fn adopt(shared: &Arc<Shared>, server: &Arc<Server>, call: CallId, state: Channe
     tracing::info!(call = %call, server = server.name, goes_on, "a call of a process that is gone was found");
     let machine = CallMachine::found(call.to_string(), leg);
     let events = actor::spawn(shared, server, call, machine, Terms::default());
-    if server.take_on(call, events, true) && !goes_on {
+    if server.take_on(call, events, true) == TakenOn::Now && !goes_on {
         server.hand(call, Happening::HangUp);
     }
 }
