@@ -317,6 +317,7 @@ impl VoiceProvider for Asterisk {
         let terms = Terms {
             folder: format!("call-recordings/{}/{}", request.org_id, request.run_id),
             caller_id: request.from.0.expose().into(),
+            agent_max: request.max_duration.saturating_add(ASTERISK_ENDS_AFTER),
         };
         let events = actor::spawn(self.shared(), server, call, machine, terms);
         let taken = server.take_on(call, events, false);

@@ -40,10 +40,18 @@ pub(crate) enum Happening {
     Spoken { token: Token, audio: Option<String> },
     /// A playback could not be begun.
     NotPlayed { token: Token },
-    /// A recording lies there; `None` if it could not be made or kept.
+    /// A recording lies there; `None` if it could not be kept.
     Kept { token: Option<Token>, reference: Option<String> },
-    /// An agent could not be called.
-    AgentNotCalled,
+    /// A recording could not be begun: by the flow, or of all of the call.
+    NotRecorded { token: Option<Token> },
+    /// The channel could not be sent into the dialplan to find out who answered.
+    NotDetected,
+    /// The channel could not be sent into the dialplan to its agent.
+    NotHanded,
+    /// The agent of this channel could not be called.
+    AgentNotCalled { channel: String },
+    /// The callee was connected with the agent of this channel, or could not be.
+    Bridged { channel: String, done: bool },
     /// The channel was not there when it was looked for, and this is what the server remembers of it.
     Gone(Mark),
 }
@@ -128,6 +136,8 @@ impl CallMachine {
                 self.ended(ended, now, now, &mut orders);
             }
             Happening::Gone(_) => {}
+            Happening::NotHanded => self.hang_up(now, &mut orders),
+            Happening::NotRecorded { token: None } => self.recording_all = false,
             Happening::Kept { token: None, reference } => {
                 self.keeping = self.keeping.saturating_sub(1);
                 orders.extend(reference.map(|reference| lies_there(reference, now)));
@@ -219,6 +229,9 @@ impl CallMachine {
             && talk.has_agent(&event.channel)
         {
             talk.take_of_agent(event, now, orders);
+        } else if matches!(event.what, What::StasisStart { .. }) {
+            // An agent who is waited for no more, and whom an earlier order to hang up did not reach.
+            orders.push(Order::HangUp { channel: event.channel.clone() });
         }
     }
 
@@ -235,7 +248,10 @@ impl CallMachine {
                 talk.recorded(token, reference, now, orders);
                 orders.extend(url.map(|url| lies_there(url, now)));
             }
-            Happening::AgentNotCalled => talk.agent_failed(now, orders),
+            Happening::NotRecorded { token: Some(token) } => talk.recorded(token, None, now, orders),
+            Happening::NotDetected => talk.commandable(Some(Detected::Unknown), now, orders),
+            Happening::AgentNotCalled { channel } => talk.agent_failed(&channel, now, orders),
+            Happening::Bridged { channel, done } => talk.bridged(&channel, done, now, orders),
             _ => {}
         }
     }
