@@ -125,7 +125,7 @@ async fn resynchronize(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<(),
                 let mark = server.mark(call).await?;
                 server.hand(call, Happening::Gone(mark));
             }
-            Some(channel) => catch_up(shared, server, call, channel.state()),
+            Some(channel) => catch_up(shared, server, call, channel),
         }
     }
     for channel in ours.iter().filter_map(|id| there.get(id.as_str())) {
@@ -143,9 +143,13 @@ async fn resynchronize(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<(),
 }
 
 /// What a call of ours may have missed.
-fn catch_up(shared: &Shared, server: &Server, call: CallId, state: ChannelState) {
+fn catch_up(shared: &Shared, server: &Server, call: CallId, channel: &Channel) {
+    let state = channel.state();
     let event = Event { at: shared.clock.now(), channel: call.to_string(), what: What::State(state) };
     server.hand(call, Happening::Event(event));
+    if let Some(args) = channel.entered(&shared.options.app) {
+        server.hand(call, Happening::Here { args });
+    }
 }
 
 /// Takes on a call whose process is gone.

@@ -60,6 +60,11 @@ impl Talk {
         self.recording.is_some()
     }
 
+    /// Whether the channel is in the dialplan to find out who answered.
+    pub(crate) fn is_detecting(&self) -> bool {
+        !self.commandable && self.detection.as_ref().is_some_and(Detection::is_listening)
+    }
+
     /// When it is to be told of the time.
     pub(crate) fn wake_at(&self) -> Option<DateTime<Utc>> {
         let timer = self.session.timer().map(|(_, at)| at);
