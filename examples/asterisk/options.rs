@@ -97,7 +97,7 @@ impl Options {
         options.app.clone_from(&self.app);
         options.endpoint.clone_from(&self.endpoint);
         options.agent_endpoint.clone_from(&self.agent_endpoint);
-        options.agent.clone_from(&self.agent);
+        options.agent = self.agent.clone().map(Into::into);
         options.record_calls = self.record;
         options.recordings = recordings;
         options.silence_max = self.silence;

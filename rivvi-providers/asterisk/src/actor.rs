@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode};
 use rivvi_core::clock::Clock;
 use rivvi_core::domain::{CallId, Personal};
 use rivvi_core::flow::{RecordingRules, Token};
@@ -33,6 +33,8 @@ pub(crate) struct Terms {
     pub(crate) folder: String,
     /// The number shown to agents.
     pub(crate) caller_id: Personal<String>,
+    /// How long Asterisk lets the channel of an agent live from the answer on; zero for any time.
+    pub(crate) agent_max: std::time::Duration,
 }
 
 /// Has a call followed to its end.
@@ -90,7 +92,7 @@ impl Actor {
         }
     }
 
-    /// Does what is ordered. Returns what went wrong, where the call has to go another way then.
+    /// Does what is ordered. Returns what the call has to know of how that went.
     async fn carry_out(&self, order: Order) -> Option<Happening> {
         let client = &self.server.client;
         let own = |what: &str| format!("channels/{}/{what}", self.channel);
@@ -123,10 +125,9 @@ impl Actor {
             Order::StopPlayback { playback } => {
                 (client.tell(Method::DELETE, &format!("playbacks/{playback}"), &[], None).await, None)
             }
-            Order::Record { token, name, rules } => (
-                self.record(&name, rules).await,
-                Some(Happening::Kept { token: Some(token), reference: None }),
-            ),
+            Order::Record { token, name, rules } => {
+                (self.record(&name, rules).await, Some(Happening::NotRecorded { token: Some(token) }))
+            }
             Order::StopRecording { name } => {
                 (client.tell(Method::POST, &format!("recordings/live/{name}/stop"), &[], None).await, None)
             }
@@ -142,12 +143,18 @@ impl Actor {
                     ("extension", "detect"),
                     ("priority", "1"),
                 ];
-                (client.tell(Method::POST, &own("continue"), &query, None).await, None)
+                (
+                    client.tell(Method::POST, &own("continue"), &query, None).await,
+                    Some(Happening::NotDetected),
+                )
             }
             Order::Hand { agent } => {
                 let context = self.shared.options.agents_context.as_deref().unwrap_or_default();
                 let query = [("context", context), ("extension", agent.as_str()), ("priority", "1")];
-                (client.tell(Method::POST, &own("continue"), &query, None).await, None)
+                let done = client.tell(Method::POST, &own("continue"), &query, None).await;
+                // In the dialplan already.
+                let there = done.as_ref().is_err_and(|error| error.status() == Some(StatusCode::CONFLICT));
+                (done, (!there).then_some(Happening::NotHanded))
             }
             Order::WatchTalking => {
                 // A beep that follows a greeting within this silence is part of it.
@@ -159,10 +166,14 @@ impl Actor {
                 (client.tell(method, &own("ring"), &[], None).await, None)
             }
             Order::CallAgent { channel, to, ring_timeout, .. } => {
-                let to = to.map(Personal::into_inner).or_else(|| self.shared.options.agent.clone());
-                (self.call_agent(&channel, to, ring_timeout).await, Some(Happening::AgentNotCalled))
+                let to = to.or_else(|| self.shared.options.agent.clone()).map(Personal::into_inner);
+                let done = self.call_agent(&channel, to, ring_timeout).await;
+                (done, Some(Happening::AgentNotCalled { channel }))
             }
-            Order::Bridge { bridge, channel } => (self.bridge(&bridge, &channel).await, None),
+            Order::Bridge { bridge, channel } => match self.bridge(&bridge, &channel).await {
+                Ok(()) => return Some(Happening::Bridged { channel, done: true }),
+                failed => (failed, Some(Happening::Bridged { channel, done: false })),
+            },
             Order::EndBridge { bridge } => {
                 (client.tell(Method::DELETE, &format!("bridges/{bridge}"), &[], None).await, None)
             }
@@ -170,13 +181,14 @@ impl Actor {
                 let app = self.shared.options.app.as_str();
                 let query =
                     [("spy", "both"), ("app", app), ("appArgs", "ear"), ("snoopId", channel.as_str())];
-                (client.tell(Method::POST, &own("snoop"), &query, None).await, None)
+                let done = client.tell(Method::POST, &own("snoop"), &query, None).await;
+                (done, Some(Happening::NotRecorded { token: None }))
             }
             Order::RecordAll { channel, name } => {
                 let query = [("name", name.as_str()), ("format", "wav"), ("ifExists", "overwrite")];
                 let path = format!("channels/{channel}/record");
                 let done = client.tell(Method::POST, &path, &query, None).await;
-                (done, Some(Happening::Kept { token: None, reference: None }))
+                (done, Some(Happening::NotRecorded { token: None }))
             }
             Order::HangUp { channel } => (client.hang_up(&channel).await, None),
             Order::Done => return None,
@@ -265,6 +277,10 @@ impl Actor {
             return Err(AriError::Unreachable);
         };
         let options = &self.shared.options;
+        let longest = match self.terms.agent_max {
+            std::time::Duration::ZERO => std::time::Duration::ZERO,
+            max => max.saturating_add(ring_timeout),
+        };
         let originate = Originate {
             channel,
             endpoint: options.agent_endpoint.replace("{to}", &to).into(),
@@ -272,7 +288,7 @@ impl Actor {
             args: "agent",
             caller_id: self.terms.caller_id.clone(),
             ring_timeout,
-            variables: Vec::new(),
+            variables: vec![("TIMEOUT(absolute)".into(), longest.as_secs().to_string())],
         };
         self.server.client.originate(&originate).await.map(drop)
     }

@@ -10,7 +10,7 @@ use crate::actor::{self, Shared, Terms};
 use crate::ari::{AriError, Channel, ChannelState, Event, Frame, Socket, What};
 use crate::call::{CallMachine, Happening, Leg};
 use crate::options::Orphans;
-use crate::server::{Link, Server};
+use crate::server::{Link, Server, TakenOn};
 
 const AGAIN_MIN: Duration = Duration::from_millis(100);
 const AGAIN_MAX: Duration = Duration::from_secs(10);
@@ -125,7 +125,7 @@ async fn resynchronize(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<(),
                 let mark = server.mark(call).await?;
                 server.hand(call, Happening::Gone(mark));
             }
-            Some(channel) => catch_up(shared, server, call, channel.state()),
+            Some(channel) => catch_up(shared, server, call, channel),
         }
     }
     for channel in ours.iter().filter_map(|id| there.get(id.as_str())) {
@@ -143,9 +143,13 @@ async fn resynchronize(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<(),
 }
 
 /// What a call of ours may have missed.
-fn catch_up(shared: &Shared, server: &Server, call: CallId, state: ChannelState) {
+fn catch_up(shared: &Shared, server: &Server, call: CallId, channel: &Channel) {
+    let state = channel.state();
     let event = Event { at: shared.clock.now(), channel: call.to_string(), what: What::State(state) };
     server.hand(call, Happening::Event(event));
+    if let Some(args) = channel.entered(&shared.options.app) {
+        server.hand(call, Happening::Here { args });
+    }
 }
 
 /// Takes on a call whose process is gone.
@@ -159,7 +163,7 @@ fn adopt(shared: &Arc<Shared>, server: &Arc<Server>, call: CallId, state: Channe
     tracing::info!(call = %call, server = server.name, goes_on, "a call of a process that is gone was found");
     let machine = CallMachine::found(call.to_string(), leg);
     let events = actor::spawn(shared, server, call, machine, Terms::default());
-    if server.take_on(call, events, true) && !goes_on {
+    if server.take_on(call, events, true) == TakenOn::Now && !goes_on {
         server.hand(call, Happening::HangUp);
     }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
 use rivvi_core::domain::Personal;
 use rivvi_core::provider::{AudioFormat, SpeechRequest};
 use rivvi_core::storage::object_store::{self, ObjectStoreExt};
@@ -42,6 +44,8 @@ const KEPT_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Speaker {
     speech: Speech,
+    /// Makes the names of files: without it, nobody can try out which text one was made of.
+    key: [u8; 32],
     kept: Mutex<Kept>,
 }
 
@@ -54,7 +58,9 @@ struct Kept {
 
 impl Speaker {
     pub(crate) fn new(speech: Speech) -> Self {
-        Self { speech, kept: Mutex::default() }
+        let mut key = [0; 32];
+        StdRng::from_os_rng().fill_bytes(&mut key);
+        Self { speech, key, kept: Mutex::default() }
     }
 
     /// What to play for a text. `None`, with a warning, if no speech could be made or kept.
@@ -132,9 +138,10 @@ impl Speaker {
         }
     }
 
-    /// A name that tells nothing about the text.
+    /// A name that tells nothing about the text, and that no other process gives to it.
     fn name_of(&self, request: &SpeechRequest) -> String {
         let mut hash = Sha256::new();
+        hash.update(self.key);
         let name = self.speech.synthesizer.name();
         let parts = [
             name.as_str(),
@@ -161,9 +168,71 @@ impl Speaker {
     }
 }
 
+/// No other process finds the files by their names, so they are removed. Those in a store are left if no runtime is there
+/// any more.
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        let ending = self.ending();
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let files = std::mem::take(&mut kept.order).into_iter().map(|name| format!("{name}.{ending}"));
+        match &self.speech.media {
+            SpeechMedia::Folder { here, .. } => {
+                files.for_each(|file| drop(std::fs::remove_file(here.join(file))))
+            }
+            SpeechMedia::Web { store, .. } => {
+                let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+                let (store, files): (_, Vec<String>) = (store.clone(), files.collect());
+                runtime.spawn(async move {
+                    for file in files {
+                        drop(store.store().delete(&object_store::path::Path::from(file)).await);
+                    }
+                });
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::media_uri;
+    use super::*;
+    use rivvi_core::domain::ProviderName;
+    use rivvi_core::provider::{ProviderError, SpeechSynthesizer};
+
+    #[derive(Debug)]
+    struct Silence;
+
+    #[async_trait::async_trait]
+    impl SpeechSynthesizer for Silence {
+        fn name(&self) -> ProviderName {
+            ProviderName::new("silence")
+        }
+
+        async fn synthesize(&self, _: &SpeechRequest) -> Result<Bytes, ProviderError> {
+            Ok(Bytes::from_static(&[0; 320]))
+        }
+    }
+
+    #[tokio::test]
+    async fn names_tell_nothing_and_files_do_not_outlive_the_provider() {
+        let folder = tempfile::tempdir().unwrap();
+        let speaker = || {
+            let media = SpeechMedia::Folder { here: folder.path().into(), there: "/there".into() };
+            let format = AudioFormat::Linear8k;
+            Speaker::new(Speech { synthesizer: Arc::new(Silence), format, media })
+        };
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+        let (one, other) = (speaker(), speaker());
+        let speak =
+            async |speaker: &Speaker| speaker.speak("Shalom".to_owned().into(), None, None).await.unwrap();
+        let name = speak(&one).await;
+        assert_eq!(speak(&one).await, name, "made once");
+        assert_ne!(speak(&other).await, name, "the text alone does not give the name");
+        assert_eq!(files(), 2);
+        drop(one);
+        assert_eq!(files(), 1);
+        drop(other);
+        assert_eq!(files(), 0);
+    }
 
     #[test]
     fn what_a_flow_names_becomes_what_asterisk_plays() {

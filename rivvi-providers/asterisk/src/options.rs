@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use rivvi_core::domain::{CallsPerSecond, ProviderName, Secret};
+use rivvi_core::domain::{CallsPerSecond, Personal, ProviderName, Secret};
 use rivvi_core::provider::{AudioFormat, SpeechSynthesizer};
 use rivvi_core::storage::Blobs;
 
@@ -25,7 +25,7 @@ pub struct AsteriskOptions {
     /// Whom to dial for a transfer, where `{to}` stands for what the flow names. Default `PJSIP/{to}@trunk`.
     pub agent_endpoint: String,
     /// Whom to dial for a transfer that names nobody. Default nobody: such a transfer fails.
-    pub agent: Option<String>,
+    pub agent: Option<Personal<String>>,
     /// The context of the dialplan with the extensions `detect` and `ended`; see docs/asterisk.md. Default `rivvi`.
     pub context: String,
     /// The context of the dialplan whose extensions are the agents that campaigns without a flow name as `agent_id`.
@@ -72,7 +72,8 @@ pub enum Orphans {
     #[default]
     HangUp,
     /// Those that are answered go on until the callee or an agent hangs up or their longest duration is over; the others
-    /// are hung up. For flows that mostly connect callees with agents.
+    /// are hung up. For flows that mostly connect callees with agents. When one side of a transfer hangs up, the other stays
+    /// in its bridge until it hangs up too or Asterisk ends it.
     LetTalk,
 }
 
@@ -267,5 +268,17 @@ impl AsteriskOptions {
             return Err(AsteriskOptionsError::NoServer);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_an_agent_is_in_no_debug_output() {
+        let options =
+            AsteriskOptions { agent: Some("+15550100".to_owned().into()), ..AsteriskOptions::default() };
+        assert!(!format!("{options:?}").contains("5550100"));
     }
 }

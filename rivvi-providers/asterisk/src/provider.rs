@@ -20,10 +20,10 @@ use crate::ari::{AriError, Client, Originate, tls};
 use crate::call::{CallMachine, Happening, Lead, Mark, Talk};
 use crate::choose::{Candidate, NoServer, choose};
 use crate::link;
-use crate::lookup::lookup;
+use crate::lookup::{lookup, together};
 use crate::media::Speaker;
 use crate::options::{AsteriskOptions, AsteriskOptionsError, AsteriskServer};
-use crate::server::{Link, Server, mark_of};
+use crate::server::{Link, Server, TakenOn, mark_of};
 use crate::tell::Teller;
 
 /// How long `connect` waits for the first server.
@@ -115,6 +115,10 @@ impl Asterisk {
         ProviderError::not_sent(&self.name(), operation, kind)
     }
 
+    fn full(&self) -> ProviderError {
+        self.error("place_call", ProviderErrorKind::RateLimited).with_retry_after(Some(FULL_WAIT))
+    }
+
     /// Starts what keeps the links up, once.
     async fn start(&self) {
         let mut tasks = self.0.tasks.lock().await;
@@ -162,10 +166,7 @@ impl Asterisk {
         });
         match choose(call, &candidates.collect::<Vec<_>>()) {
             Ok(place) => Ok(&servers[place]),
-            Err(NoServer::Full) => {
-                let full = self.error("place_call", ProviderErrorKind::RateLimited);
-                Err(full.with_retry_after(Some(FULL_WAIT)))
-            }
+            Err(NoServer::Full) => Err(self.full()),
             Err(NoServer::Unavailable) => {
                 let down = servers.iter().find_map(|server| match server.link().borrow().clone() {
                     Link::Down(error) => error,
@@ -266,7 +267,8 @@ impl VoiceProvider for Asterisk {
 
     fn capabilities(&self) -> VoiceCapabilities {
         let mut capabilities = VoiceCapabilities::default();
-        capabilities.idempotent_placement = Some(REMEMBERED);
+        // Of several servers, a repetition may be sent to another one than the call, which knows nothing of it.
+        capabilities.idempotent_placement = (self.shared().servers.len() == 1).then_some(REMEMBERED);
         capabilities.lookup = Lookup::ByCallId;
         capabilities.hang_up = true;
         capabilities.calls_per_second = self.shared().options.calls_per_second;
@@ -315,16 +317,20 @@ impl VoiceProvider for Asterisk {
         let terms = Terms {
             folder: format!("call-recordings/{}/{}", request.org_id, request.run_id),
             caller_id: request.from.0.expose().into(),
+            agent_max: request.max_duration.saturating_add(ASTERISK_ENDS_AFTER),
         };
         let events = actor::spawn(self.shared(), server, call, machine, terms);
-        let first = server.take_on(call, events, false);
+        let taken = server.take_on(call, events, false);
+        if taken == TakenOn::Full {
+            return Err(self.full());
+        }
         match self.originate(server, request).await {
             Ok(_) => {
                 server.confirmed(call);
                 Ok(placed())
             }
             Err(error) => {
-                if first && error.may_repeat() {
+                if taken == TakenOn::Now && error.may_repeat() {
                     server.forget_unplaced(call);
                 }
                 Err(error)
@@ -335,17 +341,9 @@ impl VoiceProvider for Asterisk {
     async fn find_call(&self, query: &FindCall) -> Result<CallLookup, ProviderError> {
         let (servers, now) = (self.may_have(query), self.shared().clock.now());
         let answers = join_all(servers.iter().map(|server| lookup(server, query, now))).await;
-        let mut failed = None;
-        for answer in answers {
-            match answer {
-                Ok(Some(updates)) => return Ok(CallLookup::Found(updates)),
-                Ok(None) => {}
-                Err(error) => failed = Some(error),
-            }
-        }
-        match failed {
-            None => Ok(CallLookup::NotFound),
-            Some(error) => Err(error.told_as(&self.name(), "find_call")),
+        match together(answers) {
+            Ok(found) => Ok(found.map_or(CallLookup::NotFound, CallLookup::Found)),
+            Err(error) => Err(error.told_as(&self.name(), "find_call")),
         }
     }
 

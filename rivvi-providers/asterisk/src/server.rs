@@ -55,6 +55,17 @@ struct Live {
     placed: bool,
 }
 
+/// Whether a server took a call on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TakenOn {
+    /// Now.
+    Now,
+    /// It has the call already.
+    Before,
+    /// Not: it carries as many as it may.
+    Full,
+}
+
 impl Server {
     pub(crate) fn new(
         server: AsteriskServer,
@@ -92,26 +103,34 @@ impl Server {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.calls_max.is_some_and(|max| self.live_calls() >= usize::try_from(max).unwrap_or(usize::MAX))
+        self.is_full_with(self.live_calls())
+    }
+
+    fn is_full_with(&self, calls: usize) -> bool {
+        self.calls_max.is_some_and(|max| calls >= usize::try_from(max).unwrap_or(usize::MAX))
     }
 
     pub(crate) fn live_calls(&self) -> usize {
         self.calls().live.len()
     }
 
-    /// Takes a call on, unless it is known already: then `events` is dropped.
+    /// Takes a call on, unless it is known already, or is yet to be placed and the server is full: then `events` is
+    /// dropped.
     pub(crate) fn take_on(
         &self,
         call: CallId,
         events: mpsc::UnboundedSender<Happening>,
         placed: bool,
-    ) -> bool {
+    ) -> TakenOn {
         let mut calls = self.calls();
-        let new = !calls.live.contains_key(&call);
-        if new {
-            calls.live.insert(call, Live { events, placed });
+        if calls.live.contains_key(&call) {
+            return TakenOn::Before;
         }
-        new
+        if !placed && self.is_full_with(calls.live.len()) {
+            return TakenOn::Full;
+        }
+        calls.live.insert(call, Live { events, placed });
+        TakenOn::Now
     }
 
     /// The server has confirmed the call.
@@ -190,4 +209,37 @@ impl Server {
 /// The global variable in which a server remembers a call.
 pub(crate) fn mark_of(call: CallId) -> String {
     format!("RIVVI_CALL_{call}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ari::tls;
+
+    #[test]
+    fn calls_placed_at_once_are_not_more_than_the_server_may_carry() {
+        let mut options = AsteriskServer::new("a", "http://user:password@127.0.0.1:1").unwrap();
+        options.calls_max = Some(1);
+        let tls = tls().unwrap();
+        let server = Server::new(options, &Client::http(&tls).unwrap(), &tls);
+        let take_on = |n: usize, placed| {
+            let call = format!("00000000-0000-7000-8000-{n:012}").parse().unwrap();
+            server.take_on(call, mpsc::unbounded_channel().0, placed)
+        };
+        let taken: Vec<TakenOn> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..10)
+                .map(|n| {
+                    let take_on = &take_on;
+                    scope.spawn(move || take_on(n, false))
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(taken.iter().filter(|taken| **taken == TakenOn::Now).count(), 1, "{taken:?}");
+        assert_eq!(taken.iter().filter(|taken| **taken == TakenOn::Full).count(), 9, "{taken:?}");
+        let first = taken.iter().position(|taken| *taken == TakenOn::Now).unwrap();
+        assert_eq!(take_on(first, false), TakenOn::Before, "a repetition is not refused");
+        assert_eq!(take_on(10, true), TakenOn::Now, "a call that is found there is there");
+        assert_eq!(server.live_calls(), 2);
+    }
 }

@@ -98,9 +98,27 @@ pub(crate) struct Channel {
     pub(crate) id: String,
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    dialplan: Option<Dialplan>,
+}
+
+/// What a channel is doing.
+#[derive(Debug, Clone, Deserialize)]
+struct Dialplan {
+    #[serde(default)]
+    app_name: String,
+    #[serde(default)]
+    app_data: String,
 }
 
 impl Channel {
+    /// With what it entered our application, if it is there.
+    pub(crate) fn entered(&self, app: &str) -> Option<Vec<String>> {
+        let dialplan = self.dialplan.as_ref().filter(|dialplan| dialplan.app_name == "Stasis")?;
+        let mut parts = dialplan.app_data.split(',').map(str::to_owned);
+        (parts.next().as_deref() == Some(app) && self.state() == ChannelState::Up).then(|| parts.collect())
+    }
+
     pub(crate) fn state(&self) -> ChannelState {
         state(&self.state)
     }

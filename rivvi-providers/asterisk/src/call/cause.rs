@@ -128,6 +128,8 @@ mod tests {
             (18, Heard::End, Failed),
             (19, Heard::Nothing, Failed),
             (19, Heard::End, NoAnswer),
+            (20, Heard::Nothing, Failed),
+            (20, Heard::End, NoAnswer),
         ] {
             assert_eq!(Cause { code, sip: Some(480) }.disposition(heard), expected, "{code} {heard:?}");
         }

@@ -36,6 +36,11 @@ impl Detection {
         Self { token, await_greeting_end, stage: Stage::Listening }
     }
 
+    /// Whether nothing is found yet.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.stage == Stage::Listening
+    }
+
     /// The channel is back from the dialplan with what `AMD()` found. Returns the result, unless it is to be told later.
     pub(crate) fn back(
         &mut self,

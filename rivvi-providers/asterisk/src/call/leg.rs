@@ -45,7 +45,8 @@ impl Leg {
 
     /// Notes who or what answered. Returns what is to be told, if that is new.
     pub(crate) fn answered_by(&mut self, by: Answerer) -> Option<CallEvent> {
-        let new = self.by.replace(by) != Some(by) && by != Answerer::Unknown;
+        // Not knowing takes back nothing that is known.
+        let new = by != Answerer::Unknown && self.by.replace(by) != Some(by);
         new.then_some(CallEvent::Answered { by })
     }
 

@@ -32,6 +32,8 @@ const RECORDINGS_MAX: TimeDelta = TimeDelta::seconds(30);
 pub(crate) enum Happening {
     /// An event of one of the call's channels.
     Event(Event),
+    /// The channel was found in our application, which it entered with these arguments; maybe that was told before.
+    Here { args: Vec<String> },
     /// [`CallMachine::wake_at`] has come.
     Wake,
     /// The call is to end.
@@ -40,10 +42,18 @@ pub(crate) enum Happening {
     Spoken { token: Token, audio: Option<String> },
     /// A playback could not be begun.
     NotPlayed { token: Token },
-    /// A recording lies there; `None` if it could not be made or kept.
+    /// A recording lies there; `None` if it could not be kept.
     Kept { token: Option<Token>, reference: Option<String> },
-    /// An agent could not be called.
-    AgentNotCalled,
+    /// A recording could not be begun: by the flow, or of all of the call.
+    NotRecorded { token: Option<Token> },
+    /// The channel could not be sent into the dialplan to find out who answered.
+    NotDetected,
+    /// The channel could not be sent into the dialplan to its agent.
+    NotHanded,
+    /// The agent of this channel could not be called.
+    AgentNotCalled { channel: String },
+    /// The callee was connected with the agent of this channel, or could not be.
+    Bridged { channel: String, done: bool },
     /// The channel was not there when it was looked for, and this is what the server remembers of it.
     Gone(Mark),
 }
@@ -76,6 +86,10 @@ pub(crate) struct CallMachine {
     /// Recordings of all of it and by the flow that are not kept yet.
     keeping: u32,
     recording_all: bool,
+    /// Whether its channel was ever in our application.
+    entered: bool,
+    /// With what it was found there, so that the event that tells the same is not taken for another coming.
+    found_with: Option<Vec<String>>,
     /// When it is done, whatever is missing.
     done_by: Option<DateTime<Utc>>,
     done: bool,
@@ -93,6 +107,8 @@ impl CallMachine {
             record_all,
             keeping: 0,
             recording_all: false,
+            entered: false,
+            found_with: None,
             done_by: None,
             done: false,
         }
@@ -118,6 +134,11 @@ impl CallMachine {
         match happening {
             Happening::Event(event) if event.channel == self.channel => self.event(&event, now, &mut orders),
             Happening::Event(event) => self.other_channel(&event, now, &mut orders),
+            Happening::Here { args } if self.missed(&args) => {
+                self.commandable(&args, now, now, &mut orders);
+                self.found_with = Some(args);
+            }
+            Happening::Here { .. } => {}
             Happening::Wake => self.wake(now, &mut orders),
             Happening::HangUp => self.hang_up(now, &mut orders),
             Happening::Gone(mark) if !self.leg.is_over() => {
@@ -128,6 +149,8 @@ impl CallMachine {
                 self.ended(ended, now, now, &mut orders);
             }
             Happening::Gone(_) => {}
+            Happening::NotHanded => self.hang_up(now, &mut orders),
+            Happening::NotRecorded { token: None } => self.recording_all = false,
             Happening::Kept { token: None, reference } => {
                 self.keeping = self.keeping.saturating_sub(1);
                 orders.extend(reference.map(|reference| lies_there(reference, now)));
@@ -146,6 +169,9 @@ impl CallMachine {
     }
 
     fn event(&mut self, event: &Event, now: DateTime<Utc>, orders: &mut Vec<Order>) {
+        if event.what == What::StasisEnd {
+            self.found_with = None;
+        }
         let was_answered = self.leg.is_answered();
         for told in self.leg.judge(event) {
             if matches!(told, CallEvent::Ended { .. }) {
@@ -159,6 +185,7 @@ impl CallMachine {
                 now.checked_add_signed(TimeDelta::from_std(self.max_duration).unwrap_or(TimeDelta::MAX));
         }
         match &event.what {
+            What::StasisStart { args } if self.found_with.take().as_ref() == Some(args) => {}
             What::StasisStart { args } => self.commandable(args, event.at, now, orders),
             // A message that was cut short by hanging up is kept all the same.
             What::RecordingFinished { .. } | What::RecordingFailed { .. } => {
@@ -175,6 +202,16 @@ impl CallMachine {
         }
     }
 
+    /// Whether it was not told yet that its channel entered our application with these arguments.
+    fn missed(&self, args: &[String]) -> bool {
+        match &self.lead {
+            _ if self.leg.is_over() => false,
+            Lead::Flow(talk) if args.first().map(String::as_str) == Some(DETECTED) => talk.is_detecting(),
+            Lead::Flow(_) | Lead::Agent(_) => !self.entered,
+            Lead::Nobody => false,
+        }
+    }
+
     fn commandable(
         &mut self,
         args: &[String],
@@ -182,6 +219,7 @@ impl CallMachine {
         now: DateTime<Utc>,
         orders: &mut Vec<Order>,
     ) {
+        self.entered = true;
         let detected = (args.first().map(String::as_str) == Some(DETECTED))
             .then(|| detection::read(args.get(1).map(String::as_str), args.get(2).map(String::as_str)));
         if let Some(found) = detected {
@@ -219,6 +257,9 @@ impl CallMachine {
             && talk.has_agent(&event.channel)
         {
             talk.take_of_agent(event, now, orders);
+        } else if matches!(event.what, What::StasisStart { .. }) {
+            // An agent who is waited for no more, and whom an earlier order to hang up did not reach.
+            orders.push(Order::HangUp { channel: event.channel.clone() });
         }
     }
 
@@ -235,7 +276,10 @@ impl CallMachine {
                 talk.recorded(token, reference, now, orders);
                 orders.extend(url.map(|url| lies_there(url, now)));
             }
-            Happening::AgentNotCalled => talk.agent_failed(now, orders),
+            Happening::NotRecorded { token: Some(token) } => talk.recorded(token, None, now, orders),
+            Happening::NotDetected => talk.commandable(Some(Detected::Unknown), now, orders),
+            Happening::AgentNotCalled { channel } => talk.agent_failed(&channel, now, orders),
+            Happening::Bridged { channel, done } => talk.bridged(&channel, done, now, orders),
             _ => {}
         }
     }

@@ -34,7 +34,7 @@ pub(crate) enum Order {
     Ring(bool),
     /// Call an agent.
     CallAgent { token: Token, channel: String, to: Option<Personal<String>>, ring_timeout: Duration },
-    /// Connect the callee with this channel.
+    /// Connect the callee with this channel; answer with [`Happening::Bridged`](super::Happening::Bridged).
     Bridge { bridge: String, channel: String },
     /// Take a bridge down.
     EndBridge { bridge: String },

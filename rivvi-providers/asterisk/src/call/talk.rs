@@ -60,6 +60,11 @@ impl Talk {
         self.recording.is_some()
     }
 
+    /// Whether the channel is in the dialplan to find out who answered.
+    pub(crate) fn is_detecting(&self) -> bool {
+        !self.commandable && self.detection.as_ref().is_some_and(Detection::is_listening)
+    }
+
     /// When it is to be told of the time.
     pub(crate) fn wake_at(&self) -> Option<DateTime<Utc>> {
         let timer = self.session.timer().map(|(_, at)| at);
@@ -135,10 +140,21 @@ impl Talk {
         self.transferred(outcome, now, orders);
     }
 
-    /// The agent could not be called.
-    pub(crate) fn agent_failed(&mut self, now: DateTime<Utc>, orders: &mut Vec<Order>) {
-        let Some(transfer) = &mut self.transfer else { return };
+    /// This agent could not be called.
+    pub(crate) fn agent_failed(&mut self, channel: &str, now: DateTime<Utc>, orders: &mut Vec<Order>) {
+        let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.channel == channel) else {
+            return;
+        };
         let outcome = transfer.failed(orders);
+        self.transferred(outcome, now, orders);
+    }
+
+    /// The callee and this agent were connected, or could not be.
+    pub(crate) fn bridged(&mut self, channel: &str, done: bool, now: DateTime<Utc>, orders: &mut Vec<Order>) {
+        let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.channel == channel) else {
+            return;
+        };
+        let outcome = if done { transfer.bridged() } else { transfer.failed(orders) };
         self.transferred(outcome, now, orders);
     }
 
@@ -264,6 +280,9 @@ impl Talk {
                 orders.push(Order::Detect);
             }
             Effect::Transfer { token, to, ring_timeout } => {
+                if let Some(earlier) = self.transfer.take() {
+                    earlier.abandon(orders);
+                }
                 let transfer = Transfer::new(token, &self.channel);
                 orders.push(Order::Ring(true));
                 let channel = transfer.channel.clone();

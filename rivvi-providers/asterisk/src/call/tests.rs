@@ -13,6 +13,8 @@ use super::order::Order;
 use super::{CallMachine, Happening, Lead, Leg, Mark, Talk};
 use crate::ari::{ChannelState, Event, What};
 
+mod failures;
+
 const CALL: &str = "0199a000-0000-7000-8000-00000000c0de";
 const EVENTS: &str = include_str!("../../tests/data/events.json");
 
@@ -82,6 +84,19 @@ fn events_that_come_twice_or_are_missing_tell_nothing_twice() {
 }
 
 #[test]
+fn a_machine_stays_one_when_a_later_look_finds_nothing() {
+    let mut leg = Leg::found(ChannelState::Up, start());
+    let machine = CallEvent::Answered { by: Answerer::Machine };
+    assert_eq!(leg.answered_by(Answerer::Unknown), None);
+    assert_eq!(leg.answered_by(Answerer::Machine), Some(machine.clone()));
+    assert_eq!(leg.answered_by(Answerer::Unknown), None);
+    assert_eq!(leg.answered_by(Answerer::Machine), None, "told before");
+    assert_eq!(leg.told_so_far().pop().map(|(_, event)| event), Some(machine));
+    let CallEvent::Ended { disposition, .. } = leg.end_unseen(start()) else { panic!("an end") };
+    assert_eq!(disposition, Disposition::Voicemail);
+}
+
+#[test]
 fn what_a_server_noted_about_an_end_is_read() {
     let at = start();
     let ended = |value: &str| match Mark::read(value) {
@@ -93,6 +108,7 @@ fn what_a_server_noted_about_an_end_is_read() {
     };
     assert_eq!(ended("ended,17,BUSY,0"), Some((Disposition::Busy, None)));
     assert_eq!(ended("ended,19,NO ANSWER,0"), Some((Disposition::NoAnswer, None)));
+    assert_eq!(ended("ended,20,NO ANSWER,0"), Some((Disposition::NoAnswer, None)), "as after ringing");
     assert_eq!(ended("ended,16,NO ANSWER,0"), Some((Disposition::Canceled, None)));
     let talked = Some(Duration::from_secs(7));
     assert_eq!(ended("ended,16,ANSWERED,7"), Some((Disposition::AnsweredHuman, talked)));
@@ -131,6 +147,10 @@ impl Line {
     fn event(&mut self, channel: &str, what: What) -> Vec<Order> {
         let event = Event { at: self.now, channel: channel.into(), what };
         self.machine.take(Happening::Event(event), self.now)
+    }
+
+    fn happens(&mut self, happening: Happening) -> Vec<Order> {
+        self.machine.take(happening, self.now)
     }
 
     fn own(&mut self, what: What) -> Vec<Order> {
@@ -246,6 +266,7 @@ fn an_agent_is_called_bridged_and_let_go_of() {
     let Order::CallAgent { channel, .. } = orders[1].clone() else { panic!("{orders:?}") };
     let up = line.event(&channel, What::StasisStart { args: vec!["agent".into()] });
     assert!(matches!(up[..], [Order::Ring(false), Order::Bridge { .. }]), "{up:?}");
+    line.happens(Happening::Bridged { channel: channel.clone(), done: true });
     let gone = line.own(What::Destroyed { cause: 16, sip: None });
     assert!(gone.contains(&Order::HangUp { channel }), "the agent is let go of: {gone:?}");
 

@@ -16,23 +16,31 @@ pub(crate) struct Transfer {
     pub(crate) channel: String,
     bridge: String,
     leg: Leg,
-    connected: bool,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Called,
+    /// The agent is there, and the bridge is asked for.
+    Bridging,
+    Connected,
 }
 
 impl Transfer {
     pub(crate) fn new(token: Token, call: &str) -> Self {
         let (channel, bridge) = (format!("{call}-a{token}"), format!("{call}-b{token}"));
-        Self { token, channel, bridge, leg: Leg::default(), connected: false }
+        Self { token, channel, bridge, leg: Leg::default(), stage: Stage::Called }
     }
 
     /// Takes an event of the agent's channel. Returns what it means for the callee.
     pub(crate) fn take(&mut self, event: &Event, orders: &mut Vec<Order>) -> Option<TransferOutcome> {
         let told = self.leg.judge(event);
-        if matches!(event.what, What::StasisStart { .. }) && !self.connected {
-            self.connected = true;
+        if matches!(event.what, What::StasisStart { .. }) && self.stage == Stage::Called {
+            self.stage = Stage::Bridging;
             orders.push(Order::Ring(false));
             orders.push(Order::Bridge { bridge: self.bridge.clone(), channel: self.channel.clone() });
-            return Some(TransferOutcome::Connected);
+            return None;
         }
         let ended = told.into_iter().find_map(|event| match event {
             CallEvent::Ended { disposition, .. } => Some(disposition),
@@ -41,28 +49,36 @@ impl Transfer {
         Some(self.over(ended, orders))
     }
 
-    /// The agent could not be called.
+    /// The callee and the agent hear one another.
+    pub(crate) fn bridged(&mut self) -> TransferOutcome {
+        self.stage = Stage::Connected;
+        TransferOutcome::Connected
+    }
+
+    /// The agent could not be called or connected, as far as is known: if the answer was lost, a phone may ring.
     pub(crate) fn failed(&mut self, orders: &mut Vec<Order>) -> TransferOutcome {
+        orders.push(Order::HangUp { channel: self.channel.clone() });
         self.over(Disposition::Failed, orders)
     }
 
     fn over(&mut self, ended: Disposition, orders: &mut Vec<Order>) -> TransferOutcome {
-        if self.connected {
+        if self.stage == Stage::Called {
+            orders.push(Order::Ring(false));
+        } else {
             orders.push(Order::EndBridge { bridge: self.bridge.clone() });
-            return TransferOutcome::Ended;
         }
-        orders.push(Order::Ring(false));
         match ended {
+            _ if self.stage == Stage::Connected => TransferOutcome::Ended,
             Disposition::Busy | Disposition::Rejected => TransferOutcome::Busy,
             Disposition::NoAnswer | Disposition::Canceled => TransferOutcome::NoAnswer,
             _ => TransferOutcome::Failed,
         }
     }
 
-    /// The callee is gone.
+    /// Nobody needs the agent any more.
     pub(crate) fn abandon(&self, orders: &mut Vec<Order>) {
         orders.push(Order::HangUp { channel: self.channel.clone() });
-        if self.connected {
+        if self.stage != Stage::Called {
             orders.push(Order::EndBridge { bridge: self.bridge.clone() });
         }
     }
