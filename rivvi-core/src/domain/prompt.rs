@@ -87,6 +87,15 @@ impl<'a> ContactVariables<'a> {
         Self { campaign, columns, person: person.variables(number) }
     }
 
+    /// Variables of the campaign and columns of the contact by their names; a column counts unless it is empty where the
+    /// campaign has a value.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let counts =
+            |(name, value): &(&String, &String)| !value.is_empty() || !self.campaign.contains_key(*name);
+        let columns = self.columns.iter().filter(counts);
+        self.campaign.iter().chain(columns).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// The value of a variable, if it has one.
     pub fn value(&self, name: &str) -> Option<&str> {
         let person = self.person.get(name).map(String::as_str);
@@ -169,6 +178,9 @@ mod tests {
         ] {
             assert_eq!(variables.value(name), value, "{name}");
         }
+        let texts = variables.texts();
+        assert_eq!(texts["slot"], "noon", "an empty cell does not hide the campaign's value");
+        assert_eq!((texts["first_name"].as_str(), texts["note"].as_str(), texts.len()), ("D.", "  ", 4));
         assert!(!format!("{person:?}").contains("Dana"));
     }
 }

@@ -1,6 +1,5 @@
 //! From due contacts to placed calls.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -277,8 +276,6 @@ pub(super) fn paces(terms: &RunTerms, provider: &dyn VoiceProvider) -> Vec<Pace>
 
 fn place_request(call: &Call, contact: &Contact, terms: &RunTerms, now: DateTime<Utc>) -> PlaceCall {
     let definition = &terms.run.definition;
-    let mut variables: BTreeMap<String, String> = definition.variables.clone();
-    variables.extend(contact.variables.expose().iter().map(|(name, value)| (name.clone(), value.clone())));
     let known = ContactVariables::new(
         &definition.variables,
         contact.variables.expose(),
@@ -300,7 +297,7 @@ fn place_request(call: &Call, contact: &Contact, terms: &RunTerms, now: DateTime
         flow: definition.flow.clone(),
         prompt,
         person: contact.person.clone(),
-        variables: Personal::new(variables),
+        variables: Personal::new(known.texts()),
         ring_timeout: definition.call.ring_timeout.duration().min(left),
         max_duration: definition.call.max_duration.duration(),
     }

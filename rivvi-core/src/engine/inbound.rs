@@ -80,9 +80,7 @@ impl Inner {
         answer.agent_id = agent_id.or(answer.agent_id);
         let known = ContactVariables::new(&definition.variables, &occasion.columns, &occasion.person, from);
         answer.prompt = definition.prompt_for(&known);
-        let mut variables = definition.variables.clone();
-        variables.extend(occasion.columns);
-        answer.variables = Personal::new(variables);
+        answer.variables = Personal::new(known.texts());
         answer.person = occasion.person;
         if let Some(answers) = occasion.answers {
             answer.call = Some(self.note_inbound(provider, asked, &answers, now).await?);
@@ -233,17 +231,28 @@ impl Inner {
     /// archive has it.
     pub(super) async fn archive_inbound(&self, update: &CallUpdate) -> Result<bool, StorageError> {
         let CallEvent::CalledBack { inbound, event } = &update.event else { return Ok(false) };
-        let Some(mut archived) = self.archived_call(inbound.run_id, inbound.call_id).await? else {
-            return Ok(false);
-        };
         let now = self.clock.now();
+        let known = self.archived_call(inbound.run_id, inbound.call_id).await?;
+        let is_new = known.is_none();
+        let mut archived = match known {
+            Some(archived) => archived,
+            // It was told while its run went to the archive.
+            None => {
+                let CallRef::Id(outbound) = update.call else { return Ok(false) };
+                let Some(outbound) = self.archived_call(inbound.run_id, outbound).await? else {
+                    return Ok(false);
+                };
+                let call = inbound_call(&outbound.call, inbound, now);
+                ArchivedCall { call, person_id: outbound.person_id, call_log: None }
+            }
+        };
         if matches!(**event, CallEvent::OptOut) {
             let entry = Suppression::opt_out(archived.call.org_id, archived.call.number, now);
             self.suppress_caller(entry, now).await?;
         }
         let before = archived.call.clone();
         step_inbound(&mut archived.call, event, update.at, now);
-        if archived.call != before {
+        if is_new || archived.call != before {
             self.storage.archive.add_calls(vec![archived]).await?;
         }
         Ok(true)

@@ -149,3 +149,20 @@ impl fmt::Display for ProviderErrorKind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_waits_count_as_a_day() {
+        let wait = |asked| {
+            let provider = ProviderName::new("vendor");
+            let error = ProviderError::not_sent(&provider, "place_call", ProviderErrorKind::RateLimited);
+            error.with_retry_after(asked).retry_after
+        };
+        assert_eq!(wait(Some(Duration::from_secs(7))), Some(Duration::from_secs(7)));
+        assert_eq!(wait(Some(Duration::from_secs(u64::MAX))), Some(RETRY_AFTER_MAX));
+        assert_eq!(wait(None), None);
+    }
+}

@@ -235,4 +235,7 @@ fn there_is_an_end_to_what_is_kept() {
     scene.tell(called_back(1, within, 300));
     assert!(scene.call.detail.called_back.iter().all(|call| call.state != CallState::Intended));
     assert_eq!(scene.call.detail.called_back, before);
+    scene.tell(called_back(99, CallEvent::OptOut, 310));
+    assert_eq!(scene.suppressed.len(), 1, "who does not want to be called is heard however often they call");
+    assert!(matches!(scene.state(), ContactState::Settled { outcome: Outcome::Excluded, .. }));
 }

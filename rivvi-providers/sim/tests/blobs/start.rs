@@ -1,5 +1,7 @@
 //! From the blob store to the ledger: the start of a run.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use rivvi_core::clock::Clock;
 use rivvi_core::domain::RunState;
@@ -7,7 +9,7 @@ use rivvi_core::engine::{Rivvi, RunImportError};
 use rivvi_core::storage::object_store::ObjectStoreExt;
 use rivvi_core::storage::object_store::path::Path;
 use rivvi_core::storage::{RunQuery, Storage, StorageErrorKind};
-use rivvi_core::testkit::BlobFault;
+use rivvi_core::testkit::{BlobFault, FaultyLedger, LedgerFaults};
 
 use crate::life::{Life, sheet};
 
@@ -217,13 +219,16 @@ async fn an_import_that_was_begun_with_blobs_may_end_without_them() {
 async fn an_import_that_was_begun_without_blobs_may_end_with_them() {
     let mut life = Life::begin().await;
     let campaign = life.campaign().await.id;
-    let blobs = life.storage.blobs.take();
+    let (blobs, ledger) = (life.storage.blobs.take(), life.storage.ledger.clone());
+    // It yields around every verb, so whoever watches sees each of them.
+    life.storage.ledger = Arc::new(FaultyLedger::new(ledger.clone(), 1, LedgerFaults::default()));
     life.reborn();
     tokio::select! {
-        imported = life.import(campaign, 5_000) => panic!("{imported:?}"),
+        biased;
         () = some_contacts(&life) => {}
+        imported = life.import(campaign, 5_000) => panic!("{imported:?}"),
     }
-    life.storage.blobs = blobs;
+    (life.storage.blobs, life.storage.ledger) = (blobs, ledger);
     life.reborn();
     let imported = life.import(campaign, 5_000).await.unwrap();
     let loaded = life.in_ledger(imported.id).await;
