@@ -15,7 +15,7 @@ asterisk_install() {
   need 'command -v espeak-ng' espeak-ng "the Asterisk provider's tests have texts spoken"
   local home new mirror
   home=$(asterisk_home) new=$(asterisk_home).new
-  mirror=${RIVVI_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+  mirror=${RIVVI_DEBIAN_MIRROR:-} # debootstrap has a default
   if [ -x "$home/usr/sbin/asterisk" ]; then
     return
   fi
@@ -26,24 +26,24 @@ asterisk_install() {
   fi
   need 'command -v debootstrap && [ -e /usr/share/debootstrap/scripts/sid ]' 'debootstrap debian-archive-keyring' \
     "Asterisk 22 comes from Debian sid"
-  say "asterisk: installing from $mirror (about a minute, 400 MB)"
+  say "asterisk: installing from ${mirror:-Debian} (about a minute, 400 MB)"
   # What a half of one may have mounted is not below: debootstrap unmounts, and we mount nothing.
   rm -rf "$new"
   if ! asterisk_build "$new" "$mirror" >"$new.log" 2>&1 9>&-; then
     tail -n 20 "$new.log" >&2
     fail "debootstrap could not install Asterisk; its last words are above (whole: $new.log)." \
-      "Is $mirror reachable (RIVVI_DEBIAN_MIRROR names another)? Or set RIVVI_TEST_ASTERISK to a server of your own."
+      "Is the mirror of Debian reachable (RIVVI_DEBIAN_MIRROR names another)? Or set RIVVI_TEST_ASTERISK to a server of your own."
   fi
   rm -rf "$home" "$new.log"
   mv "$new" "$home"
 }
 
-# asterisk_build TREE MIRROR
+# asterisk_build TREE [MIRROR]
 asterisk_build() {
   set -e # the caller's `if` switches it off
   local tree=$1 inside=(chroot "$1" env -i DEBIAN_FRONTEND=noninteractive LC_ALL=C
     PATH=/usr/sbin:/usr/bin:/sbin:/bin)
-  debootstrap --variant=minbase sid "$tree" "$2" || return
+  debootstrap --variant=minbase sid "$tree" ${2:+"$2"} || return
   # Nothing that is installed in the tree starts.
   printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d" && chmod 755 "$tree/usr/sbin/policy-rc.d" || return
   # A mirror may lag behind sid; its files are signed all the same.
