@@ -8,7 +8,7 @@ use database::Schema;
 use rivvi_core::domain::{Aggregate, Call, Disposition};
 use rivvi_core::machine::CallInput;
 use rivvi_core::provider::{Answerer, CallEvent, CallRef};
-use rivvi_core::storage::{Storage, TakeOverdue};
+use rivvi_core::storage::{Applied, Storage, TakeOverdue};
 use rivvi_core::testkit::build::{self, second, told, told_of};
 use rivvi_core::testkit::storage::{Scene, assert_whole};
 
@@ -94,4 +94,21 @@ async fn nodes_that_change_the_same_calls_in_turn_decide_as_one() {
         nodes[1].ledger.tally(scene.run.id).await.unwrap(),
         alone.ledger.tally(scene.run.id).await.unwrap()
     );
+}
+
+#[tokio::test]
+async fn what_another_node_learned_to_call_a_call_is_known_here() {
+    let schema = Schema::new();
+    let nodes: [Storage; 2] = [schema.store().await.into(), schema.store().await.into()];
+    let scene = Scene::active(&nodes[0], 1, 1).await;
+    // The first node remembers the call as it began; the second is told its reference.
+    let call = scene.begin_all(&nodes[0]).await.remove(0);
+    let accepted = CallEvent::Accepted { reference: Some(reference_of(&call)) };
+    scene.apply_all(&nodes[1], vec![told(&call, accepted)]).await;
+    let (provider, reference) = (call.provider.clone(), reference_of(&call));
+    let ended = events(&call)[6].clone();
+    let applied =
+        scene.apply(&nodes[0], vec![told_of(CallRef::Provider { provider, reference }, ended)]).await;
+    assert!(matches!(&applied[..], [Applied::Changed { call, .. }] if !call.is_live()), "{applied:?}");
+    assert_whole(&nodes[1], scene.run.id).await;
 }
