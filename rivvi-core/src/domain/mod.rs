@@ -9,6 +9,7 @@ mod contact;
 mod disposition;
 mod event;
 mod ids;
+mod message;
 mod organization;
 mod person;
 mod personal;
@@ -27,6 +28,10 @@ pub use contact::{Contact, ContactState, ContactStatus, Exclusion, Priority};
 pub use disposition::{Disposition, Outcome};
 pub use event::{Aggregate, Event, JournalEntry};
 pub use ids::{CallId, CampaignId, ContactId, IdSource, ItemId, NodeId, OrgId, PersonId, RunId};
+pub use message::{
+    DeliveryFailure, DeliveryState, EmailAddress, Medium, Message, MessageDelivery, MessageEncoding,
+    MessageSize, Reply, Sender,
+};
 pub use organization::{CallerId, CallsPerSecond, Organization, OrganizationLimits};
 pub use person::{Person, PersonFields};
 pub use personal::{Personal, Secret};

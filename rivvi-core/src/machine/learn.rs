@@ -29,7 +29,11 @@ pub(super) fn learn(call: &mut Call, event: &CallEvent, at: DateTime<Utc>) {
         CallEvent::Action { .. }
         | CallEvent::OptOut
         | CallEvent::Callback { .. }
-        | CallEvent::CalledBack { .. } => {}
+        | CallEvent::CalledBack { .. }
+        | CallEvent::Delivery { .. }
+        | CallEvent::Replied { .. }
+        | CallEvent::Opened
+        | CallEvent::Clicked { .. } => {}
     }
 }
 

@@ -100,6 +100,10 @@ pub enum ProviderErrorKind {
     InvalidRequest,
     /// The number cannot be called. The contact is excluded.
     InvalidNumber,
+    /// The number cannot receive text messages: a landline, or a phone without them.
+    NoSms,
+    /// The recipient wants no messages of this sender. The number is suppressed.
+    Unsubscribed,
     /// Too many requests or calls. The pace slows down.
     RateLimited,
     /// The provider is down or cannot be reached.
@@ -125,6 +129,8 @@ impl ProviderErrorKind {
             Self::AccountBlocked => "account_blocked",
             Self::InvalidRequest => "invalid_request",
             Self::InvalidNumber => "invalid_number",
+            Self::NoSms => "no_sms",
+            Self::Unsubscribed => "unsubscribed",
             Self::RateLimited => "rate_limited",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
@@ -141,6 +147,8 @@ impl fmt::Display for ProviderErrorKind {
             Self::AccountBlocked => "the account is blocked or out of credit",
             Self::InvalidRequest => "the request was refused as invalid",
             Self::InvalidNumber => "the number cannot be called",
+            Self::NoSms => "the number cannot receive text messages",
+            Self::Unsubscribed => "the recipient wants no messages",
             Self::RateLimited => "too many requests",
             Self::Unavailable => "the provider is unavailable",
             Self::Timeout => "no answer in time",

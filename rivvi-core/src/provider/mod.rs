@@ -5,15 +5,19 @@
 //! with webhooks read them in [`VoiceProvider::decode_webhook`]. Both give the same updates. A provider through which people
 //! call in asks the engine who answers, by [`VoiceProvider::decode_inbound`] and [`VoiceProvider::encode_inbound`].
 
+mod email;
 mod error;
 mod inbound;
+mod sms;
 mod speech;
 mod update;
 mod voice;
 mod webhook;
 
+pub use email::{EmailProvider, SendEmail, SentEmail};
 pub use error::{Delivery, ProviderError, ProviderErrorKind};
 pub use inbound::{AnsweredCall, InboundAnswer, InboundCall, InboundOptOut};
+pub use sms::{FindSms, InboundSms, SendSms, SentSms, SmsCapabilities, SmsLookup, SmsNews, SmsProvider};
 pub use speech::{AudioFormat, SpeechRequest, SpeechSynthesizer};
 pub use update::{Answerer, CallEvent, CallRef, CallUpdate, InboundRef};
 pub use voice::{

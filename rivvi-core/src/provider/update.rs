@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{CallDetail, CallId, Disposition, Personal, ProviderName, RunId};
+use crate::domain::{
+    CallDetail, CallId, DeliveryFailure, DeliveryState, Disposition, Personal, ProviderName, RunId,
+};
 
 /// Something a provider tells about a call, by event, webhook or lookup.
 ///
@@ -76,6 +78,29 @@ pub enum CallEvent {
         inbound: InboundRef,
         /// What happens to it; nothing if it is `CalledBack` itself.
         event: Box<CallEvent>,
+    },
+    /// What became of a text message or an e-mail. May come in any order: what is known is never left for an earlier state.
+    Delivery {
+        /// Where it is.
+        state: DeliveryState,
+        /// Why it did not arrive, if it did not.
+        failure: Option<DeliveryFailure>,
+        /// The provider's own code for that.
+        code: Option<String>,
+    },
+    /// The contact answered a text message.
+    Replied {
+        /// The provider's id of the answer: the same answer is kept once.
+        id: String,
+        /// What it says.
+        text: Personal<String>,
+    },
+    /// The message was opened, as far as can be told.
+    Opened,
+    /// A link of the message was followed.
+    Clicked {
+        /// Tells this time apart from others: the same key counts once.
+        key: String,
     },
     /// The call is over.
     Ended {
