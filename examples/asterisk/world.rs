@@ -143,7 +143,7 @@ impl HostAction for Noted {
     }
 
     async fn carry_out(&self, item: &OutboxItem) -> Result<(), HostError> {
-        eprintln!("call {}: asked for {}", item.call_id, self.name);
+        eprintln!("contact {}: asked for {}", item.contact_id, self.name);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Inner;
+use super::sms::CONFIRM_OPT_OUT;
 use crate::domain::ItemId;
 use crate::machine::CallInput;
 use crate::storage::{Applied, OutboxItem, StorageError, TakeItems};
@@ -18,6 +19,10 @@ impl Inner {
     /// Carries out actions that conversations asked for.
     pub(super) async fn carry_out_actions(&self) -> Result<(), StorageError> {
         for item in self.storage.ledger.take_outbox(self.take()).await? {
+            if item.action == CONFIRM_OPT_OUT {
+                self.confirm_opt_out(&item).await?;
+                continue;
+            }
             match self.carry_out(&item).await {
                 Ok(()) => self.storage.ledger.finish_outbox(vec![item.id]).await?,
                 Err(problem) => {
