@@ -129,7 +129,7 @@ fn with_inbound(call: Call) -> impl Iterator<Item = Call> {
     std::iter::once(outbound).chain(inbound)
 }
 
-async fn put_call_log(blobs: &Blobs, call: &ArchivedCall) -> Result<(), StorageError> {
+pub(super) async fn put_call_log(blobs: &Blobs, call: &ArchivedCall) -> Result<(), StorageError> {
     let Some(path) = call.call_log.as_deref() else { return Ok(()) };
     let text = serde_json::to_vec(call).map_err(|error| {
         let context = format!("{path} cannot be written as JSON");

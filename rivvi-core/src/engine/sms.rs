@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::Inner;
 use super::carrier::Carrier;
+use super::completer::put_call_log;
 use crate::domain::{
     Call, CallId, CampaignDefinition, ContactId, E164, Medium, Message, OrgId, Organization, Personal, Reply,
     RunState, Sender, Suppression,
@@ -86,6 +87,9 @@ impl Inner {
                 {
                     let (id, text) = (inbound.id.clone(), inbound.text.clone());
                     replies.push(Reply { id, text, at: inbound.at });
+                    if let Some(blobs) = &self.storage.blobs {
+                        put_call_log(blobs, &archived).await?;
+                    }
                     self.storage.archive.add_calls(vec![*archived]).await?;
                 }
             }

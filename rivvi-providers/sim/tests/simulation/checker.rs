@@ -1,12 +1,16 @@
 //! A simple model of the outside: what the phone network saw, beside what the ledger says in the end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chrono::{NaiveTime, TimeDelta};
-use rivvi_core::domain::{Aggregate, CallId, ContactState, Disposition, E164, Event, RunState};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use rivvi_core::domain::{
+    Aggregate, Call, CallId, ContactId, ContactState, Disposition, E164, Event, RunState,
+};
 use rivvi_core::storage::object_store::ObjectStoreExt;
 use rivvi_core::storage::object_store::path::Path;
 use rivvi_core::storage::{ArchivedCall, ContactQuery};
+
+use rivvi_provider_sim::SentMessage;
 
 use crate::world::{CAP, CONCURRENCY, CONTACTS, World};
 
@@ -14,6 +18,7 @@ use crate::world::{CAP, CONCURRENCY, CONTACTS, World};
 pub(crate) fn check(world: &World) -> Result<(), String> {
     futures::executor::block_on(async {
         legs(world).await?;
+        fates(world).await?;
         ends(world).await?;
         call_logs(world).await
     })?;
@@ -29,29 +34,21 @@ async fn legs(world: &World) -> Result<(), String> {
     let history = world.network.history();
     let skew = TimeDelta::seconds(2 * world.storm.skew_seconds);
     let mut of_number: HashMap<E164, Vec<_>> = HashMap::new();
+    for message in messages(world).await {
+        let call = ledger_call(world, message.id).await;
+        require(call.is_some(), || format!("P2: a message was sent that nobody intended: {message:?}"))?;
+        of_number.entry(message.to).or_default().push((message.at, message.at));
+        attempt(world, message.at, message.to, message.id, call.map(|call| call.contact_id)).await?;
+    }
     let ledger = &world.storage.ledger;
     for (leg, end) in &history {
         let call = ledger.call(leg.call_id).await.unwrap();
         require(call.is_some(), || format!("P2: the network was asked for a call nobody intended: {leg:?}"))?;
-        let contact = ledger.contact(leg.contact_id).await.unwrap().unwrap();
-        for zone in contact.zones.zones.iter() {
-            let inside = |at: chrono::DateTime<chrono::Utc>| {
-                let time = at.with_timezone(&zone).time();
-                time >= NaiveTime::from_hms_opt(9, 0, 0).unwrap()
-                    && time < NaiveTime::from_hms_opt(20, 30, 0).unwrap()
-            };
-            let near = inside(leg.at) || inside(leg.at + skew) || inside(leg.at - skew);
-            require(near, || format!("P1: called outside the window of {zone}: {leg:?}"))?;
-        }
-        for (number, at, live) in &world.suppressed {
-            let after = leg.to == *number && leg.at > *at && !live.contains(&leg.call_id);
-            require(!after, || {
-                format!("P1: called after its suppression was acknowledged at {at}: {leg:?}")
-            })?;
-        }
+        attempt(world, leg.at, leg.to, leg.call_id, Some(leg.contact_id)).await?;
         of_number.entry(leg.to).or_default().push((leg.at, *end));
     }
-    for spans in of_number.values() {
+    for spans in of_number.values_mut() {
+        spans.sort();
         let apart = spans.windows(2).all(|pair| pair[0].1 <= pair[1].0 + skew);
         require(apart, || format!("P2: two live calls to one number: {spans:?}"))?;
         require(spans.len() <= CAP, || format!("P1: over the lifetime cap: {spans:?}"))?;
@@ -65,6 +62,74 @@ async fn legs(world: &World) -> Result<(), String> {
     });
     let most = most.max().unwrap_or(0);
     require(most <= i64::from(CONCURRENCY), || format!("P3: {most} calls at once"))
+}
+
+/// P1: an attempt inside the window, and not after its number was suppressed.
+async fn attempt(
+    world: &World,
+    at: DateTime<Utc>,
+    to: E164,
+    id: CallId,
+    contact: Option<ContactId>,
+) -> Result<(), String> {
+    let skew = TimeDelta::seconds(2 * world.storm.skew_seconds);
+    let contact = contact.unwrap_or_else(|| panic!("{id} is of a contact"));
+    let contact = world.storage.ledger.contact(contact).await.unwrap().unwrap();
+    for zone in contact.zones.zones.iter() {
+        let inside = |at: DateTime<Utc>| {
+            let time = at.with_timezone(&zone).time();
+            time >= NaiveTime::from_hms_opt(9, 0, 0).unwrap()
+                && time < NaiveTime::from_hms_opt(20, 30, 0).unwrap()
+        };
+        let near = inside(at) || inside(at + skew) || inside(at - skew);
+        require(near, || format!("P1: {id} outside the window of {zone}, at {at}"))?;
+    }
+    for (number, suppressed_at, live) in &world.suppressed {
+        let after = to == *number && at > *suppressed_at && !live.contains(&id);
+        require(!after, || {
+            format!("P1: {id} at {at}, after its suppression was acknowledged at {suppressed_at}")
+        })?;
+    }
+    Ok(())
+}
+
+/// The messages of campaigns that the gateway took; those that confirm an opt-out are not of a campaign.
+async fn messages(world: &World) -> Vec<SentMessage> {
+    let sent = world.gateway.sent().into_iter();
+    sent.filter(|message| !message.text.expose().contains("no more messages")).collect()
+}
+
+async fn ledger_call(world: &World, id: CallId) -> Option<Call> {
+    world.storage.ledger.call(id).await.unwrap()
+}
+
+/// P2, P4: each message is sent once, what is told of it is what became of it, and who says STOP is suppressed.
+async fn fates(world: &World) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for message in world.gateway.sent() {
+        require(seen.insert(message.id), || format!("P2: {} was sent twice", message.id))?;
+    }
+    let mut taken = HashSet::new();
+    for id in world.mailbox.taken.lock().unwrap().iter() {
+        require(taken.insert(*id), || format!("P2: the letter {id} was sent twice"))?;
+    }
+    for sent in messages(world).await {
+        let Some(call) = ledger_call(world, sent.id).await else { continue };
+        let message = call.detail.message.ok_or_else(|| format!("P4: {} is no message", sent.id))?;
+        if let Some(delivery) = message.delivery.filter(|delivery| delivery.state.is_final()) {
+            let told = delivery.state;
+            require(told == sent.fate, || {
+                format!("P4: {} is told to be {told}, and is {}", sent.id, sent.fate)
+            })?;
+        }
+        for reply in message.replies.iter().filter(|reply| reply.text.expose().contains("Stop")) {
+            let facts = world.storage.ledger.number_facts(call.org_id, sent.to, reply.at).await.unwrap();
+            require(facts.suppression.is_some(), || {
+                format!("P1: STOP in answer to {} was not heard", sent.id)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// P4, P5: every leg is accounted for, every contact and call has ended, the counts add up.
@@ -94,9 +159,11 @@ async fn ends(world: &World) -> Result<(), String> {
     require(tally.outcomes == outcomes, || format!("P5: {:?} are not {outcomes:?}", tally.outcomes))?;
     let counted = tally.dispositions == dispositions;
     require(counted, || format!("P5: {:?} are not {dispositions:?}", tally.dispositions))?;
-    let legs: HashMap<CallId, _> = world.network.history().into_iter().map(|(l, e)| (l.call_id, e)).collect();
+    let mut seen: HashSet<CallId> = world.network.history().into_iter().map(|(leg, _)| leg.call_id).collect();
+    seen.extend(world.gateway.sent().into_iter().map(|message| message.id));
+    seen.extend(world.mailbox.taken.lock().unwrap().iter());
     for (id, disposition) in &placed {
-        let rang = legs.contains_key(id);
+        let rang = seen.contains(id);
         let expected = disposition.is_attempt();
         // A call given up as unknown may or may not have rung; every other word must be true.
         require(rang == expected || *disposition == Disposition::Unknown, || {

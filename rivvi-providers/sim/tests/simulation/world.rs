@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -13,20 +13,21 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rivvi_core::clock::{Clock, VirtualClock};
 use rivvi_core::domain::{
-    CallerId, CampaignDefinition, E164, IdSource, JournalEntry, Organization, ProviderName, Region, RunId,
-    RunState, SuppressionSource,
+    CallId, CallerId, CampaignDefinition, E164, IdSource, JournalEntry, Organization, ProviderName, Region,
+    RunId, RunState, SuppressionSource,
 };
 use rivvi_core::engine::{EngineConfig, NewOrganization, Rivvi};
 use rivvi_core::import::Sheet;
 use rivvi_core::policy::caps::Caps;
 use rivvi_core::provider::{
-    CallLookup, CallUpdate, Delivery, FindCall, PlaceCall, PlacedCall, ProviderError, VoiceCapabilities,
-    VoiceProvider, WebhookError, WebhookRequest,
+    CallLookup, CallUpdate, Delivery, EmailProvider, FindCall, FindSms, Lookup, PlaceCall, PlacedCall,
+    ProviderError, ProviderErrorKind, SendEmail, SendSms, SentEmail, SentSms, SmsCapabilities, SmsLookup,
+    SmsNews, SmsProvider, VoiceCapabilities, VoiceProvider, WebhookError, WebhookRequest,
 };
 use rivvi_core::storage::object_store::memory::InMemory;
 use rivvi_core::storage::{Blobs, Storage};
 use rivvi_core::testkit::{BlobFaults, FaultyBlobs, FaultyLedger, LedgerFaults};
-use rivvi_provider_sim::{Behaviour, SimulatedNetwork};
+use rivvi_provider_sim::{Behaviour, GatewayBehaviour, SimulatedGateway, SimulatedNetwork};
 
 /// What is wrong with the world, and for how long.
 #[derive(Debug, Clone)]
@@ -38,8 +39,65 @@ pub(crate) struct Storm {
     pub(crate) skew_seconds: i64,
     pub(crate) hours: i64,
     pub(crate) sabotage: Option<Sabotage>,
+    pub(crate) kind: Kind,
+    pub(crate) phones: GatewayBehaviour,
     /// With a blob store that fails like this, from which the run is loaded in the midst of the storm.
     pub(crate) blobs: Option<BlobFaults>,
+}
+
+/// What the campaign of a storm does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Calls.
+    Voice,
+    /// Calls, followed by text messages, calls that say them, and letters.
+    Hybrid,
+    /// Text messages, followed by calls that say them.
+    Sms,
+}
+
+impl Kind {
+    fn campaign(self) -> &'static str {
+        match self {
+            Self::Voice => "channel = \"voice\"",
+            Self::Hybrid => {
+                r#"
+                channel = "hybrid"
+                [[follow_up]]
+                name = "link"
+                on = "action:request_information"
+                sms = "Hello {{ name }}"
+                retry.failed = { after = "1h", max = 1 }
+                [[follow_up]]
+                name = "say"
+                on = ["link.no_sms", "link.no_receipt"]
+                after = "1m"
+                speech = "Hello {{ name }}"
+                retry.no_answer = { after = "1h", max = 1 }
+                [[follow_up]]
+                name = "letter"
+                on = ["exhausted", "say.exhausted"]
+                email = { subject = "Hello", text = "Dear {{ name }}" }
+                "#
+            }
+            Self::Sms => {
+                r#"
+                channel = "sms"
+                message.text = "Hello {{ name }}"
+                message.receipt_within = "1d"
+                [[follow_up]]
+                name = "say"
+                on = "no_sms"
+                speech = "Hello {{ name }}"
+                [[follow_up]]
+                name = "again"
+                on = "delivered"
+                after = "3h"
+                sms = "Hello again {{ name }}"
+                "#
+            }
+        }
+    }
 }
 
 /// A defect put in on purpose, to see that the checker finds it.
@@ -55,11 +113,19 @@ pub(crate) enum Sabotage {
     NoLimit,
     /// A suppression is acknowledged and forgotten.
     ForgottenSuppression,
+    /// A lost answer of the gateway is taken for a message that was not sent, so it is sent again.
+    ResendOnUnknown,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::RetryOnUnknown, Self::NoWindow, Self::NoCap, Self::NoLimit, Self::ForgottenSuppression];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::RetryOnUnknown,
+        Self::NoWindow,
+        Self::NoCap,
+        Self::NoLimit,
+        Self::ForgottenSuppression,
+        Self::ResendOnUnknown,
+    ];
 }
 
 /// A network whose lost answers look like refusals.
@@ -94,6 +160,58 @@ impl VoiceProvider for Forgetful {
     }
 }
 
+/// A gateway whose lost answers look like refusals.
+#[derive(Debug)]
+struct ForgetfulGateway(SimulatedGateway);
+
+#[async_trait]
+impl SmsProvider for ForgetfulGateway {
+    fn name(&self) -> ProviderName {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> SmsCapabilities {
+        self.0.capabilities()
+    }
+
+    async fn send_sms(&self, request: &SendSms) -> Result<SentSms, ProviderError> {
+        let answer = self.0.send_sms(request).await;
+        answer.map_err(|error| ProviderError { delivery: Delivery::NotSent, ..error })
+    }
+
+    async fn find_sms(&self, query: &FindSms) -> Result<SmsLookup, ProviderError> {
+        self.0.find_sms(query).await
+    }
+
+    fn decode_webhook(&self, request: &WebhookRequest, now: DateTime<Utc>) -> Result<SmsNews, WebhookError> {
+        self.0.decode_webhook(request, now)
+    }
+}
+
+/// A mailbox, whose answers are lost now and then.
+#[derive(Debug, Clone)]
+pub(crate) struct Mailbox {
+    /// The ids of what it took, and when.
+    pub(crate) taken: Arc<Mutex<Vec<CallId>>>,
+    seed: u64,
+}
+
+#[async_trait]
+impl EmailProvider for Mailbox {
+    fn name(&self) -> ProviderName {
+        ProviderName::new("mailbox")
+    }
+
+    async fn send_email(&self, request: &SendEmail) -> Result<SentEmail, ProviderError> {
+        let mut taken = self.taken.lock().unwrap();
+        taken.push(request.message_id);
+        if (self.seed + taken.len() as u64).is_multiple_of(7) {
+            return Err(ProviderError::unknown(&self.name(), "send_email", ProviderErrorKind::Timeout));
+        }
+        Ok(SentEmail { reference: None })
+    }
+}
+
 impl Storm {
     /// One of several profiles, by seed.
     pub(crate) fn of(seed: u64) -> Self {
@@ -106,6 +224,8 @@ impl Storm {
             skew_seconds: 0,
             hours: 60,
             sabotage: None,
+            kind: [Kind::Voice, Kind::Hybrid, Kind::Sms][(seed / 6 % 3) as usize],
+            phones: GatewayBehaviour::default(),
             blobs: (seed % 4 == 3).then_some(BlobFaults { unavailable: 0.03, answer_lost: 0.03 }),
         };
         behaviour.lost_answers = 0.05;
@@ -124,6 +244,17 @@ impl Storm {
                 storm.nodes = 3;
             }
         }
+        if storm.kind == Kind::Hybrid {
+            behaviour.action = 0.7;
+        }
+        let phones = &mut storm.phones;
+        (phones.no_sms, phones.unreachable, phones.replies) = (0.3, 0.1, 0.3);
+        phones.lost_answers = behaviour.lost_answers;
+        phones.lost_webhooks = behaviour.lost_webhooks;
+        phones.repeated_webhooks = behaviour.repeated_webhooks;
+        phones.late_webhooks = behaviour.late_webhooks;
+        phones.refused = behaviour.refused;
+        phones.lookup = if seed.is_multiple_of(2) { Lookup::ByCallId } else { Lookup::ByReference };
         storm.behaviour = behaviour;
         storm
     }
@@ -162,10 +293,12 @@ pub(crate) struct World {
     pub(crate) storm: Storm,
     pub(crate) storage: Storage,
     pub(crate) network: SimulatedNetwork,
+    pub(crate) gateway: SimulatedGateway,
+    pub(crate) mailbox: Mailbox,
     pub(crate) organization: Organization,
     pub(crate) run_id: RunId,
     /// Numbers with the instant at which their suppression was acknowledged, and the calls named as live then.
-    pub(crate) suppressed: Vec<(E164, DateTime<Utc>, Vec<rivvi_core::domain::CallId>)>,
+    pub(crate) suppressed: Vec<(E164, DateTime<Utc>, Vec<CallId>)>,
     pub(crate) blobs: FaultyBlobs,
     clock: Arc<VirtualClock>,
     nodes: Vec<Node>,
@@ -180,8 +313,6 @@ pub(crate) const CONCURRENCY: u32 = 6;
 /// The lifetime cap of the campaign below.
 pub(crate) const CAP: usize = 4;
 const CAMPAIGN: &str = r#"
-    name = "Storm"
-    channel = "voice"
     [[windows]]
     from = "09:00"
     to = "20:30"
@@ -215,10 +346,13 @@ impl World {
         let start = start + TimeDelta::days(dice.random_range(0..800));
         let clock = Arc::new(VirtualClock::new(start));
         let network = SimulatedNetwork::new(clock.clone(), seed, storm.behaviour.clone());
+        let gateway = SimulatedGateway::new(clock.clone(), seed, storm.phones.clone());
+        let mailbox = Mailbox { taken: Arc::default(), seed };
         let blobs = FaultyBlobs::new(Arc::new(InMemory::new()), seed, BlobFaults::default());
         let mut storage = Storage::in_memory();
         storage.blobs = storm.blobs.map(|_| Blobs::new(blobs.clone()));
         let calm = Rivvi::builder().storage(storage.clone()).clock(clock.clone());
+        let calm = calm.sms(gateway.clone()).email(mailbox.clone());
         let calm = calm.ids(IdSource::seeded(seed)).build().unwrap();
         let new = NewOrganization {
             name: "Storm".into(),
@@ -230,7 +364,9 @@ impl World {
         let factor = if storm.sabotage == Some(Sabotage::NoLimit) { 4 } else { 1 };
         organization.limits.concurrent_calls = CONCURRENCY * factor;
         calm.organizations().put(organization.clone()).await.unwrap();
-        let mut definition = CampaignDefinition::from_toml(CAMPAIGN).unwrap();
+        let mut definition =
+            CampaignDefinition::from_toml(&format!("name = 'Storm'\n{}\n{CAMPAIGN}", storm.kind.campaign()))
+                .unwrap();
         match storm.sabotage {
             Some(Sabotage::NoWindow) => definition.windows.clear(),
             Some(Sabotage::NoCap) => definition.caps = Caps::default(),
@@ -251,6 +387,8 @@ impl World {
             storm,
             storage,
             network,
+            gateway,
+            mailbox,
             organization,
             run_id: run.id,
             suppressed: Vec::new(),
@@ -288,6 +426,11 @@ impl World {
                 Some(Sabotage::RetryOnUnknown) => Arc::new(Forgetful(self.network.clone())),
                 _ => Arc::new(self.network.clone()),
             })
+            .shared_sms(match self.storm.sabotage {
+                Some(Sabotage::ResendOnUnknown) => Arc::new(ForgetfulGateway(self.gateway.clone())),
+                _ => Arc::new(self.gateway.clone()),
+            })
+            .email(self.mailbox.clone())
             .build()
             .unwrap();
         Node { rivvi, ledger, born: self.births, skew }
@@ -302,7 +445,7 @@ impl World {
                 stormy = false;
                 self.heal().await;
             }
-            let mut next = self.network.next_event_at();
+            let mut next = self.next_event_at();
             let first = self.dice.random_range(0..self.nodes.len());
             self.deliver(first).await;
             for turn in 0..self.nodes.len() {
@@ -312,7 +455,7 @@ impl World {
             if stormy {
                 self.meddle().await;
             }
-            next = [next, self.network.next_event_at()].into_iter().flatten().min();
+            next = [next, self.next_event_at()].into_iter().flatten().min();
             match next {
                 Some(next) => {
                     let next = next.max(now + TimeDelta::milliseconds(10));
@@ -330,8 +473,12 @@ impl World {
 
     async fn deliver(&mut self, node: usize) {
         let rivvi = self.nodes[node].rivvi.clone();
-        let network = self.network.clone();
-        network.deliver_due(&rivvi).await;
+        self.network.deliver_due(&rivvi).await;
+        self.gateway.deliver_due(&rivvi).await;
+    }
+
+    fn next_event_at(&self) -> Option<DateTime<Utc>> {
+        [self.network.next_event_at(), self.gateway.next_event_at()].into_iter().flatten().min()
     }
 
     /// Lets a node do what is to be done, and perhaps crash at an await. Returns when it wants its next turn.
@@ -389,6 +536,10 @@ impl World {
         let mut behaviour = Behaviour::default();
         behaviour.lost_webhooks = if self.storm.behaviour.lost_webhooks == 1.0 { 1.0 } else { 0.0 };
         self.network.set_behaviour(behaviour);
+        let mut phones = GatewayBehaviour::default();
+        phones.lost_webhooks = if self.storm.phones.lost_webhooks == 1.0 { 1.0 } else { 0.0 };
+        phones.replies = 0.0;
+        self.gateway.set_behaviour(phones);
         for node in &self.nodes {
             node.ledger.set_faults(LedgerFaults::default());
         }
@@ -443,7 +594,10 @@ impl World {
         });
         let legs = self.network.history().into_iter();
         let legs = legs.map(|(leg, end)| format!("{} leg of call {} until {end}", leg.at, leg.call_id));
-        let mut lines: Vec<String> = entries.chain(legs).collect();
+        let sent = self.gateway.sent().into_iter();
+        let sent =
+            sent.map(|message| format!("{} message {} sent, {}", message.at, message.id, message.fate));
+        let mut lines: Vec<String> = entries.chain(legs).chain(sent).collect();
         lines.sort();
         lines.insert(0, head);
         lines
