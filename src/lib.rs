@@ -69,7 +69,9 @@
 //! # fn main() {}
 //! ```
 
-pub use rivvi_core::{clock, domain, engine, flow, import, limit, machine, policy, provider, storage};
+pub use rivvi_core::{
+    clock, domain, engine, flow, import, limit, machine, message, policy, provider, storage,
+};
 
 #[cfg(feature = "testkit")]
 pub use rivvi_core::{
@@ -92,7 +94,9 @@ pub mod providers {
         Concurrency as RetellConcurrency, OptionsError as RetellOptionsError, Retell, RetellOptions,
     };
     #[cfg(feature = "sim")]
-    pub use rivvi_provider_sim::{Behaviour, Leg, SimulatedNetwork};
+    pub use rivvi_provider_sim::{
+        Behaviour, GatewayBehaviour, Leg, SentMessage, SimulatedGateway, SimulatedNetwork,
+    };
 }
 
 /// Stores of this repository, one feature each.
