@@ -65,7 +65,11 @@ pub(crate) fn as_json(run: &Run, import: &ImportReport, progress: &Progress, wal
     let tally = &progress.tally;
     let mut contacts = Map::new();
     for outcome in Outcome::ALL {
-        contacts.insert(outcome.name().into(), json!(tally.outcomes.get(&outcome).copied().unwrap_or(0)));
+        let count = tally.outcomes.get(&outcome).copied().unwrap_or(0);
+        // Only campaigns with messages come to these.
+        if count > 0 || !matches!(outcome, Outcome::FallbackDelivered | Outcome::FallbackFailed) {
+            contacts.insert(outcome.name().into(), json!(count));
+        }
     }
     for (state, count) in [("waiting", tally.waiting), ("calling", tally.calling)] {
         if count > 0 {
@@ -79,7 +83,7 @@ pub(crate) fn as_json(run: &Run, import: &ImportReport, progress: &Progress, wal
             dispositions.insert(disposition.name().into(), json!(count));
         }
     }
-    json!({
+    let mut result = json!({
         "run_id": run.id,
         "status": run.state,
         "rows": import.rows,
@@ -93,7 +97,13 @@ pub(crate) fn as_json(run: &Run, import: &ImportReport, progress: &Progress, wal
         "max_concurrent": tally.live_calls_max,
         "virtual_seconds": progress.elapsed.as_secs_f64(),
         "wall_seconds": wall.as_secs_f64(),
-    })
+    });
+    if let Some(sent) = tally.dispositions.get(&Disposition::Sent) {
+        let mut messages = Map::from_iter([("sent".to_owned(), json!(sent))]);
+        messages.extend(tally.messages.named().map(|(name, count)| (name.to_owned(), json!(count))));
+        result["messages"] = Value::Object(messages);
+    }
+    result
 }
 
 /// Dispositions that are listed even when there was none.
@@ -130,6 +140,12 @@ pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress) -> 
     text.push_str("\n  calls\n");
     for (disposition, count) in &tally.dispositions {
         text.push_str(&bar(disposition.name(), *count, progress.placed()));
+    }
+    if let Some(sent) = tally.dispositions.get(&Disposition::Sent) {
+        text.push_str("\n  messages\n");
+        for (name, count) in tally.messages.named().into_iter().filter(|(name, _)| *name != "parts") {
+            text.push_str(&bar(name, count, *sent));
+        }
     }
     text
 }
