@@ -73,7 +73,7 @@ pub use rivvi_core::{clock, domain, engine, flow, import, limit, machine, policy
 
 #[cfg(feature = "testkit")]
 pub use rivvi_core::{
-    blobs_conformance, limiter_conformance, storage_conformance, testkit, voice_conformance,
+    blobs_conformance, limiter_conformance, sms_conformance, storage_conformance, testkit, voice_conformance,
 };
 
 pub use rivvi_core::engine::Rivvi;
