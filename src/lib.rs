@@ -11,6 +11,7 @@
 //! | `dynamo` | [`stores::DynamoStorage`](https://docs.rs/rivvi-storage-dynamo), everything in DynamoDB, for hosts without servers |
 //! | `redis` | [`redis`], pacing and wake-ups shared by several nodes |
 //! | `retell` | `providers::Retell`, calls led by Retell AI agents |
+//! | `sms` | `providers::{VonageSms, VonageMessages, TwilioSms, HttpSms}`, text messages |
 //! | `sim` (default) | [`providers::SimulatedNetwork`], a phone network that is not there |
 //! | `asterisk` | `providers::Asterisk`, calls on Asterisk servers |
 //! | `espeak` | `providers::Espeak`, speech synthesis by espeak-ng |
@@ -93,6 +94,12 @@ pub mod providers {
     };
     #[cfg(feature = "sim")]
     pub use rivvi_provider_sim::{Behaviour, Leg, SimulatedNetwork};
+    #[cfg(feature = "sms")]
+    pub use rivvi_provider_sms::{
+        ConfigError as HttpSmsConfigError, HttpSms, HttpSmsConfig, OptionsError as SmsOptionsError, SmsTerms,
+        TwilioApiKey, TwilioOptions, TwilioSms, VonageApplication, VonageCredentials, VonageMessages,
+        VonageMessagesOptions, VonageSignature, VonageSignatureMethod, VonageSms, VonageSmsOptions,
+    };
 }
 
 /// Stores of this repository, one feature each.

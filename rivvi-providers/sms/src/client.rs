@@ -79,7 +79,6 @@ impl Answer {
     }
 
     /// The body as JSON.
-    #[cfg_attr(not(any(feature = "vonage", feature = "twilio")), allow(dead_code))]
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|_| Failure::Unreadable)
     }
@@ -91,7 +90,6 @@ impl Answer {
 }
 
 /// Fields as the body of a form.
-#[cfg_attr(not(any(feature = "vonage", feature = "twilio")), allow(dead_code))]
 pub(crate) fn form<'a>(
     request: RequestBuilder,
     fields: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -102,7 +100,6 @@ pub(crate) fn form<'a>(
 }
 
 /// A base URL that paths can be joined to.
-#[cfg_attr(not(any(feature = "vonage", feature = "twilio")), allow(dead_code))]
 pub(crate) fn base_url(text: &str) -> Result<Url, OptionsError> {
     let wrong = OptionsError { key: "base_url", expected: "http:// or https:// and a host, without a query" };
     let mut base = Url::parse(text).map_err(|_| wrong)?;

@@ -125,7 +125,6 @@ impl Failure {
     }
 
     /// As the error of a request that changes nothing.
-    #[cfg_attr(not(feature = "twilio"), allow(dead_code))]
     pub(crate) fn of_question(self, provider: &ProviderName, operation: &'static str) -> ProviderError {
         let kind = self.judge().0;
         self.explain(ProviderError::not_sent(provider, operation, kind))

@@ -66,7 +66,6 @@ pub struct OptionsError {
 }
 
 /// Whether a text can be a key, a token or an id: something, without blanks.
-#[cfg_attr(not(any(feature = "vonage", feature = "twilio")), allow(dead_code))]
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -380,7 +380,8 @@ const HOOK: &str = "h00k-of-the-gateway";
 
 /// The provider of a sample that is shipped, with another address.
 fn gateway(sample: &str, address: (&str, &str)) -> Arc<dyn SmsProvider> {
-    let config = sample.replace(address.0, address.1).replace("[request]", "[request]\ntimeout_s = 2");
+    let config = sample.replace(address.0, address.1).replace("timeout_s = 25\n", "");
+    let config = config.replace("[request]", "[request]\ntimeout_s = 2");
     let secrets = [("token", "t0ken"), ("hook", HOOK), ("user", "us3r"), ("password", "p4ss")];
     let secrets: BTreeMap<String, Secret> =
         secrets.into_iter().map(|(name, secret)| (name.into(), Secret::new(secret))).collect();
@@ -565,4 +566,16 @@ mod sample_of_a_gateway_by_get {
     }
 
     rivvi_core::sms_conformance!(harness);
+}
+
+/// The guide's example is one that works.
+#[test]
+fn the_gateway_of_the_guide_is_read() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sms-provider.md"));
+    let guide = guide.unwrap();
+    let example = guide.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let gateway = gateway(example, ("", ""));
+    assert!(gateway.capabilities().receipts);
+    assert_eq!(gateway.capabilities().idempotent_sending, Some(Duration::from_secs(3600)));
+    assert_eq!(gateway.acknowledge().status(), 200);
 }

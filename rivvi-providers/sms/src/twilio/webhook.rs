@@ -20,7 +20,8 @@ pub(super) fn read(
     now: DateTime<Utc>,
 ) -> Result<SmsNews, WebhookError> {
     let query = Params::of_form(request.uri().query().unwrap_or_default().as_bytes());
-    let params = Params::of_form(request.body());
+    // A number may be set up to use GET.
+    let params = if request.body().is_empty() { query.clone() } else { Params::of_form(request.body()) };
     let mut news = SmsNews::default();
     let status = params.get("MessageStatus").or_else(|| params.get("SmsStatus"));
     match status {
@@ -110,6 +111,7 @@ mod tests {
         let whatsapp = body.replace("From=", "From=whatsapp%3A");
         assert_eq!(told("", &whatsapp).unwrap(), SmsNews::default());
         assert_eq!(told("", &body.replace("%2B972501234567", "Bank")).unwrap().inbound[0].from, None);
+        assert_eq!(told(body, "").unwrap().inbound.len(), 1, "by GET");
         let empty = told("", &body.replace("%D7%94%D7%A1%D7%A8", "")).unwrap();
         assert_eq!(empty.inbound[0].text.expose(), "", "a picture without a text");
     }
