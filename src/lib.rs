@@ -11,6 +11,7 @@
 //! | `dynamo` | [`stores::DynamoStorage`](https://docs.rs/rivvi-storage-dynamo), everything in DynamoDB, for hosts without servers |
 //! | `redis` | [`redis`], pacing and wake-ups shared by several nodes |
 //! | `retell` | `providers::Retell`, calls led by Retell AI agents |
+//! | `sms` | `providers::{VonageSms, VonageMessages, TwilioSms, HttpSms}`, text messages |
 //! | `sim` (default) | [`providers::SimulatedNetwork`], a phone network that is not there |
 //! | `asterisk` | `providers::Asterisk`, calls on Asterisk servers |
 //! | `espeak` | `providers::Espeak`, speech synthesis by espeak-ng |
@@ -75,7 +76,7 @@ pub use rivvi_core::{
 
 #[cfg(feature = "testkit")]
 pub use rivvi_core::{
-    blobs_conformance, limiter_conformance, storage_conformance, testkit, voice_conformance,
+    blobs_conformance, limiter_conformance, sms_conformance, storage_conformance, testkit, voice_conformance,
 };
 
 pub use rivvi_core::engine::Rivvi;
@@ -96,6 +97,12 @@ pub mod providers {
     #[cfg(feature = "sim")]
     pub use rivvi_provider_sim::{
         Behaviour, GatewayBehaviour, Leg, SentMessage, SimulatedGateway, SimulatedNetwork,
+    };
+    #[cfg(feature = "sms")]
+    pub use rivvi_provider_sms::{
+        ConfigError as HttpSmsConfigError, HttpSms, HttpSmsConfig, OptionsError as SmsOptionsError, SmsTerms,
+        TwilioApiKey, TwilioOptions, TwilioSms, VonageApplication, VonageCredentials, VonageMessages,
+        VonageMessagesOptions, VonageSignature, VonageSignatureMethod, VonageSms, VonageSmsOptions,
     };
 }
 

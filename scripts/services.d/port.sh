@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Ports. Each service has ten of its own above RIVVI_SERVICES_PORT (default 21700, below the ports that Linux gives to
+# Ports. Each service has some of its own above RIVVI_SERVICES_PORT (default 21700, below the ports that Linux gives to
 # outgoing connections, and so is 10000 above, where Redis Cluster talks to itself). The port chosen is remembered in
 # the service's folder, so that a restart keeps it; where something else has it by then, the next hundred is tried.
 
@@ -13,7 +13,9 @@ port_offset() {
     s3) echo 50 ;;
     asterisk) echo 60 ;;
     prism) echo 70 ;;
-    retell-sdk) echo 80 ;;
+    prism-twilio) echo 72 ;;
+    prism-vonage) echo 74 ;;
+    vendor-sdks) echo 80 ;;
   esac
 }
 

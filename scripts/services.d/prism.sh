@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Retell's API as Prism, from npm, plays it by the vendor's own OpenAPI document: it refuses what the document does not
-# allow and answers with what it promises. It knows no calls.
+# Vendors' APIs as Prism, from npm, plays them by the vendors' own OpenAPI documents: it refuses what a document does not
+# allow and answers with what it promises. It knows no calls and no messages. `prism` is Retell.
 
 prism_version=5.14.2
 
@@ -29,18 +29,33 @@ prism_install() {
   rm -f "$log"
 }
 
-prism_launch() {
-  launch prism prism "$(id -un)" node "$(prism_home)/node_modules/.bin/prism" mock --host 127.0.0.1 \
-    --port "$(cat "$folder/prism/port")" "$root/rivvi-providers/retell/tests/data/openapi.yaml"
+prism_twilio_install() { prism_install; }
+prism_vonage_install() { prism_install; }
+
+# prism_play NAME DOCUMENT
+prism_play() {
+  launch "$1" "$1" "$(id -un)" node "$(prism_home)/node_modules/.bin/prism" mock --host 127.0.0.1 \
+    --port "$(cat "$folder/$1/port")" "$root/$2"
 }
 
-# Any answer will do: without a key it is 401.
-prism_ready() {
-  curl --silent --max-time 5 --output /dev/null "$(prism_url)/get-concurrency"
+prism_launch() { prism_play prism rivvi-providers/retell/tests/data/openapi.yaml; }
+prism_twilio_launch() { prism_play prism-twilio rivvi-providers/sms/tests/data/twilio.yaml; }
+prism_vonage_launch() { prism_play prism-vonage rivvi-providers/sms/tests/data/vonage-sms.yaml; }
+
+# Any answer will do: without a key, or for a path that the document does not have, it is a refusal.
+prism_answers() {
+  curl --silent --max-time 5 --output /dev/null "$(call url "$1")/get-concurrency"
 }
 
-prism_url() {
-  echo "http://127.0.0.1:$(cat "$folder/prism/port")"
-}
+prism_ready() { prism_answers prism; }
+prism_twilio_ready() { prism_answers prism-twilio; }
+prism_vonage_ready() { prism_answers prism-vonage; }
+
+prism_address() { echo "http://127.0.0.1:$(cat "$folder/$1/port")"; }
+prism_url() { prism_address prism; }
+prism_twilio_url() { prism_address prism-twilio; }
+prism_vonage_url() { prism_address prism-vonage; }
 
 prism_stop_signal() { echo TERM; }
+prism_twilio_stop_signal() { echo TERM; }
+prism_vonage_stop_signal() { echo TERM; }

@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use crate::domain::{
     Call, CallId, CallerId, Campaign, CampaignDefinition, CampaignId, Contact, ContactId, E164, NodeId,
-    OrgId, Organization, PersonFields, Personal, Region, Run, RunId, Suppression, SuppressionSource,
+    OrgId, Organization, PersonFields, Personal, Region, Run, RunId, Sender, Suppression, SuppressionSource,
 };
 use crate::import::{ImportReport, ProblemReason, RowProblem, Severity, SheetFormat};
 use crate::machine::{CallFact, CallInput};
 use crate::policy::zone::{CandidateZones, ResolvedZones, ZoneEvidence};
-use crate::provider::{CallEvent, CallRef, CallUpdate, PlaceCall};
+use crate::provider::{CallEvent, CallRef, CallUpdate, PlaceCall, SendSms};
 
 /// The instant at which every scene begins: 2030-01-07T09:00:00.000001Z, a Monday, with a microsecond that a store
 /// must not lose.
@@ -222,4 +222,23 @@ pub fn place_call(n: u64) -> PlaceCall {
         ring_timeout: Duration::from_secs(30),
         max_duration: Duration::from_secs(540),
     }
+}
+
+/// A text that a message must keep to the letter, in two scripts and with what escaping could break.
+pub const SMS_TEXT: &str = "שלום Zoë O'Neil, \"10:00\" & 50% = <b>\\ +1 \u{1f98a}\nנתראה";
+
+/// What in [`SMS_TEXT`] must not be seen in a log.
+pub const SMS_NAMES: [&str; 2] = ["שלום", "O'Neil"];
+
+/// A request for a message `n`, for suites and doubles of providers.
+pub fn send_sms(n: u64) -> SendSms {
+    let run = draft(&campaign(org_id(1), 1), 1);
+    let contact = contact(&run, n);
+    let sender = Sender::Number(organization(1).caller_id.0);
+    let mut request = SendSms::new(call_id(contact.id, n), contact.number, sender, SMS_TEXT);
+    request.org_id = run.org_id;
+    request.campaign_id = run.campaign_id;
+    request.run_id = run.id;
+    request.contact_id = contact.id;
+    request
 }

@@ -5,6 +5,7 @@
 //! - [`limiter`]: a suite for [`RateLimiter`](crate::limit::RateLimiter).
 //! - [`blobs`]: a suite for [`Blobs`].
 //! - [`voice`]: a suite for [`VoiceProvider`](crate::provider::VoiceProvider).
+//! - [`sms`]: a suite for [`SmsProvider`](crate::provider::SmsProvider).
 //! - [`http`]: a far side that speaks HTTP and goes wrong when it is told to.
 //! - [`ScriptedVoice`](scripted::ScriptedVoice): a provider that answers what a test tells it to.
 //! - [`build`]: organizations, campaigns, runs and contacts with defaults.
@@ -39,13 +40,17 @@
     reason = "a case fails by panicking, with the message that says what was promised"
 )]
 
+mod alike;
 pub mod blobs;
 pub mod build;
+mod fault;
 mod faulty;
 mod faulty_blobs;
 pub mod http;
 pub mod limiter;
+mod logs;
 pub mod scripted;
+pub mod sms;
 pub mod storage;
 pub mod voice;
 

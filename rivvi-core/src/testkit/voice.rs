@@ -62,11 +62,10 @@
 //! # fn main() {}
 //! ```
 
-mod fault;
 mod suite;
 mod webhook;
 
-pub use fault::Fault;
+pub use super::fault::Fault;
 pub use suite::{CASES, assert_suite_is_complete};
 pub use webhook::{
     forged_webhook_is_refused, garbage_webhook_does_not_panic, stale_webhook_is_refused,
@@ -74,20 +73,18 @@ pub use webhook::{
 };
 
 use std::collections::BTreeSet;
-use std::error::Error;
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::alike::{assert_holds_none, assert_told_as, broken, drop_after, everything_of, unlike};
 use super::{at_once, build};
 use crate::domain::CallId;
 use crate::provider::{
-    CallLookup, CallRef, CallUpdate, Delivery, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError,
-    ProviderErrorKind, UpdateSink, VoiceProvider, WebhookRequest,
+    CallLookup, CallRef, CallUpdate, Delivery, FindCall, Lookup, PlaceCall, PlacedCall, ProviderErrorKind,
+    UpdateSink, VoiceProvider, WebhookRequest,
 };
 use crate::storage::StorageError;
 
@@ -200,25 +197,7 @@ fn assert_clean(text: &str, harness: &impl VoiceHarness, request: &PlaceCall) {
             .flatten()
             .map(|name| name.expose().clone()),
     );
-    for secret in forbidden.iter().filter(|secret| !secret.is_empty()) {
-        // The text is not shown: it would be in the log of the test.
-        assert!(
-            !text.contains(secret.as_str()),
-            "a secret, a number or a name is seen in a text of {} bytes",
-            text.len()
-        );
-    }
-}
-
-/// Everything that a log could show of an error.
-fn everything_of(error: &ProviderError) -> String {
-    let mut text = format!("{error}\n{error:?}\n{error:#?}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        write!(text, "\n{inner}\n{inner:?}").unwrap();
-        cause = inner.source();
-    }
-    text
+    assert_holds_none(text, &forbidden);
 }
 
 /// The name is there and stays the same, also in errors, and so do the capabilities.
@@ -312,20 +291,6 @@ pub async fn lookup_does_what_is_declared<H: VoiceHarness>(harness: &H) {
     assert_eq!(harness.rings(other.call_id).await, 0);
 }
 
-/// A reference of the same form that no call has.
-fn unlike(reference: &str) -> String {
-    let turn = |c: char| match c {
-        '0'..='8' | 'a'..='e' | 'A'..='E' => char::from_u32(c as u32 + 1).unwrap(),
-        '9' => '0',
-        'f' => 'a',
-        'F' => 'A',
-        other => other,
-    };
-    let (head, tail) = reference.split_at(reference.char_indices().nth_back(11).map_or(0, |(at, _)| at));
-    let turned: String = tail.chars().map(turn).collect();
-    if turned == tail { format!("{head}{tail}0") } else { format!("{head}{turned}") }
-}
-
 /// Hanging up is fine for a call that is placed, over, or unknown; undeclared it is unsupported.
 pub async fn hang_up_does_what_is_declared<H: VoiceHarness>(harness: &H) {
     let provider = connected(harness).await;
@@ -360,20 +325,6 @@ pub async fn dropped_placement_rings_at_most_once<H: VoiceHarness>(harness: &H) 
     }
 }
 
-/// Drives a future, and drops it after so many polls if it is not done before.
-async fn drop_after<T>(polls: u64, future: impl Future<Output = T>) {
-    let mut future = Box::pin(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| {
-        if left == 0 || future.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
-
 /// Whatever goes wrong is told for what it is: as not sent only if nobody is called, and never repeated by itself.
 pub async fn faults_are_told_for_what_they_are<H: VoiceHarness>(harness: &H) {
     let provider = connected(harness).await;
@@ -384,14 +335,7 @@ pub async fn faults_are_told_for_what_they_are<H: VoiceHarness>(harness: &H) {
         harness.fail_next(fault).await;
         let error = provider.place_call(&request).await.expect_err("it went wrong");
         harness.mend().await;
-        let (kind, delivery) = fault.told_as();
-        assert!(kind.is_none_or(|kind| kind == error.kind), "{fault:?} is told as {:?}", error.kind);
-        assert!(
-            delivery.is_none_or(|delivery| delivery == error.delivery),
-            "{fault:?} is told as {:?}",
-            error.delivery
-        );
-        assert_eq!((error.provider.clone(), error.operation), (provider.name(), "place_call"));
+        assert_told_as(fault, &error, &provider.name(), "place_call");
         assert!(
             harness.requests(request.call_id).await <= 1,
             "{fault:?}: a provider does not repeat by itself"
@@ -399,9 +343,6 @@ pub async fn faults_are_told_for_what_they_are<H: VoiceHarness>(harness: &H) {
         let rings = harness.rings(request.call_id).await;
         assert!(rings <= 1);
         assert!(!error.may_repeat() || rings == 0, "{fault:?}: told as not sent, and the phone rings");
-        if fault == Fault::RateLimited {
-            assert_eq!(error.retry_after, Some(Duration::from_secs(7)), "how long to wait is handed on");
-        }
     }
 }
 
@@ -430,7 +371,7 @@ pub async fn texts_show_no_personal_data_and_no_secrets<H: VoiceHarness>(harness
         assert_clean(&everything_of(&error), harness, &request);
     }
     if let Some(webhook) = harness.webhook(request.call_id) {
-        for broken in webhook::broken(&webhook) {
+        for broken in broken(&webhook) {
             if let Err(error) = provider.decode_webhook(&broken, harness.arrives_at()) {
                 assert_clean(&format!("{error}\n{error:?}"), harness, &request);
             }

@@ -94,7 +94,7 @@ fn no_tls() -> rustls::ClientConfig {
 /// Asks the server around the vendor's SDK.
 async fn sdk(verb: &str, asked: &Value) -> Value {
     let client = reqwest::Client::builder().tls_backend_preconfigured(no_tls()).build().unwrap();
-    let url = format!("{}/{verb}", variable("RIVVI_TEST_RETELL_SDK"));
+    let url = format!("{}/retell/{verb}", variable("RIVVI_TEST_VENDOR_SDKS"));
     client.post(url).json(asked).send().await.unwrap().json().await.unwrap()
 }
 

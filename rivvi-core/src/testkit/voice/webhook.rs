@@ -10,6 +10,7 @@ use crate::domain::{Call, CallId, Contact, ItemId, Lease};
 use crate::machine::{CallInput, Intent, SettleTerms, begin, settle};
 use crate::policy::{Decision, Policy, RunTerms};
 use crate::provider::{CallUpdate, PlaceCall, VoiceProvider, WebhookError, WebhookRequest};
+use crate::testkit::alike::{broken, orders, with_spoilt_headers};
 use crate::testkit::build;
 
 /// A webhook is read, as often as it comes, to the same updates about its call. A provider without webhooks says so.
@@ -49,53 +50,15 @@ pub async fn forged_webhook_is_refused<H: VoiceHarness>(harness: &H) {
     }
 }
 
-/// The webhook without its headers, with other bodies under its signature, and with every one of its headers spoilt.
-pub(super) fn broken(webhook: &WebhookRequest) -> Vec<WebhookRequest> {
-    let body = webhook.body();
-    let with_body = |body: Vec<u8>| webhook.clone().map(|_| Bytes::from(body));
-    let mut unsigned = webhook.clone();
-    unsigned.headers_mut().clear();
-    let mut broken = vec![unsigned];
-    for place in [0, body.len() / 2, body.len().saturating_sub(1)] {
-        let mut turned = body.to_vec();
-        turned[place] ^= 1;
-        broken.push(with_body(turned));
-        broken.push(with_body(body[..place].to_vec()));
-    }
-    broken.push(with_body([body.as_ref(), b" "].concat()));
-    for garbage in [&b""[..], b"{", b"null", b"[]", b"\xff\xfe\x00", b"a=b&c=%zz", &[b'['; 100_000]] {
-        broken.push(with_body(garbage.to_vec()));
-    }
-    broken
-}
-
 /// Whatever comes in headers and body, nothing panics.
 pub async fn garbage_webhook_does_not_panic<H: VoiceHarness>(harness: &H) {
     let provider = connected(harness).await;
     let (request, _) = place(&provider, 1).await;
     let now = harness.arrives_at();
     let webhook = harness.webhook(request.call_id).unwrap_or_default();
-    let names: Vec<_> = webhook.headers().keys().cloned().collect();
-    let long = "9".repeat(10_000);
-    for name in names {
-        for value in [
-            "",
-            " ",
-            "=",
-            ",",
-            ":",
-            "0",
-            "-1",
-            "t=,v1=",
-            "v=1,d=\u{e9}",
-            "99999999999999999999",
-            long.as_str(),
-        ] {
-            let mut spoilt = webhook.clone();
-            spoilt.headers_mut().insert(&name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            // A header that is not signed may say anything; what counts is that there is an answer.
-            drop(provider.decode_webhook(&spoilt, now));
-        }
+    for spoilt in with_spoilt_headers(&webhook) {
+        // A header that is not signed may say anything; what counts is that there is an answer.
+        drop(provider.decode_webhook(&spoilt, now));
     }
     for instant in [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC] {
         drop(provider.decode_webhook(&webhook, instant));
@@ -153,7 +116,6 @@ pub async fn story_told_in_any_order_ends_alike<H: VoiceHarness>(harness: &H) {
         .iter()
         .map(|webhook| provider.decode_webhook(webhook, now).unwrap())
         .collect();
-    assert!(told.len() <= 5, "all orders of more would take too long");
     for updates in &told {
         assert_about(updates, &provider, &request, &placed);
     }
@@ -164,21 +126,6 @@ pub async fn story_told_in_any_order_ends_alike<H: VoiceHarness>(harness: &H) {
         let expected = expected.get_or_insert_with(|| ending.clone());
         assert_eq!(*expected, ending, "told in the order {order:?}");
     }
-}
-
-/// Every order of `count` things.
-fn orders(count: usize) -> Vec<Vec<usize>> {
-    (0..count).fold(vec![Vec::new()], |orders, next| {
-        let longer = |order: &Vec<usize>| {
-            let order = order.clone();
-            (0..=order.len()).map(move |place| {
-                let mut order = order.clone();
-                order.insert(place, next);
-                order
-            })
-        };
-        orders.iter().flat_map(longer).collect()
-    })
 }
 
 /// The call and the contact after these updates.

@@ -1,16 +1,11 @@
-"""Retell's own SDK as a server for tests: python sdk.py PORT
+"""Retell's own SDK, for tests; see scripts/services.d/vendor-sdks/server.py.
 
-GET  /         200, once it is up
-POST /sign     {"body", "key", "timestamp"}         -> {"signature"}
-POST /verify   {"body", "key", "signature"}         -> {"verified"}, by this machine's clock
-POST /check    {"type", "value"}                    -> {"problem"}: null if the value is one of that type of `retell.types`
-POST /converse {"base_url", "key", "to", "from"}    -> {"problem"}: null if the SDK, reading strictly, understands every
-                                                       answer of the server at that URL: place, get, list, stop, concurrency
+sign     {"body", "key", "timestamp"}         -> {"signature"}
+verify   {"body", "key", "signature"}         -> {"verified"}, by this machine's clock
+check    {"type", "value"}                    -> {"problem"}: null if the value is one of that type of `retell.types`
+converse {"base_url", "key", "to", "from"}    -> {"problem"}: null if the SDK, reading strictly, understands every
+                                                  answer of the server at that URL: place, get, list, stop, concurrency
 """
-
-import json
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pydantic import TypeAdapter
 from retell import Retell, types
@@ -57,30 +52,4 @@ def converse(asked):
         return {"problem": f"{type(error).__name__}: {error}"}
 
 
-VERBS = {"/sign": sign, "/verify": verify, "/check": check, "/converse": converse}
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.answer(200, {})
-
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        verb = VERBS.get(self.path)
-        if verb is None:
-            self.answer(404, {})
-        else:
-            self.answer(200, verb(asked))
-
-    def answer(self, status, body):
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_):
-        pass
-
-
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+VERBS = {"sign": sign, "verify": verify, "check": check, "converse": converse}

@@ -2,7 +2,7 @@
 
 use crate::provider::{Delivery, ProviderErrorKind};
 
-/// What can go wrong between a provider and its far side when a call is to be placed.
+/// What can go wrong between a provider and its far side when a call is to be placed, or a message sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -14,6 +14,10 @@ pub enum Fault {
     InvalidRequest,
     /// The number is refused.
     InvalidNumber,
+    /// The number is refused because it cannot receive text messages, for instance a landline.
+    NoSms,
+    /// The number is refused because its owner wants no messages.
+    Unsubscribed,
     /// The far side asks to slow down and to wait for 7 seconds, for instance 429 with `Retry-After`.
     RateLimited,
     /// Nobody listens: the connection is refused, nothing is written.
@@ -22,13 +26,13 @@ pub enum Fault {
     ServerError,
     /// The far side takes the request and cuts the connection without an answer; the phone rings.
     CutAfterRequest,
-    /// The far side makes the call and answers with something that cannot be understood.
+    /// The far side does what is asked and answers with something that cannot be understood.
     GarbledAnswer,
     /// The far side closes the connection before it reads the request; the phone does not ring. Who asked cannot know that.
     CutBeforeRequest,
-    /// The far side makes the call and closes the connection in the middle of its answer.
+    /// The far side does what is asked and closes the connection in the middle of its answer.
     CutWithinAnswer,
-    /// The far side makes the call and never answers; the provider gives up by itself. Shorten its patience for the test.
+    /// The far side does what is asked and never answers; the provider gives up by itself. Shorten its patience for the test.
     Silence,
     /// A proxy in front of the far side answers with a page in HTML, for instance 502; the phone does not ring.
     ErrorPage,
@@ -45,6 +49,8 @@ impl Fault {
             Self::AccountBlocked => (Some(Kind::AccountBlocked), Some(Delivery::NotSent)),
             Self::InvalidRequest => (Some(Kind::InvalidRequest), Some(Delivery::NotSent)),
             Self::InvalidNumber => (Some(Kind::InvalidNumber), Some(Delivery::NotSent)),
+            Self::NoSms => (Some(Kind::NoSms), Some(Delivery::NotSent)),
+            Self::Unsubscribed => (Some(Kind::Unsubscribed), Some(Delivery::NotSent)),
             Self::RateLimited => (Some(Kind::RateLimited), Some(Delivery::NotSent)),
             Self::Unreachable => (Some(Kind::Unavailable), Some(Delivery::NotSent)),
             Self::ServerError => (Some(Kind::Unavailable), None),
