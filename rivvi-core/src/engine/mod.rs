@@ -15,7 +15,7 @@
 //! | completer | archives finished runs |
 //! | publisher | carries out actions, feeds event sinks, matches early webhooks |
 
-mod breaker;
+pub(crate) mod breaker;
 mod builder;
 mod campaigns;
 mod completer;

@@ -5,6 +5,8 @@
 //! - [`limiter`]: a suite for [`RateLimiter`](crate::limit::RateLimiter).
 //! - [`blobs`]: a suite for [`Blobs`].
 //! - [`voice`]: a suite for [`VoiceProvider`](crate::provider::VoiceProvider).
+//! - [`speech`]: a suite for [`SpeechSynthesizer`](crate::provider::SpeechSynthesizer), and one that plays tones.
+//! - [`email`]: a suite for [`EmailProvider`](crate::provider::EmailProvider).
 //! - [`http`]: a far side that speaks HTTP and goes wrong when it is told to.
 //! - [`ScriptedVoice`](scripted::ScriptedVoice): a provider that answers what a test tells it to.
 //! - [`build`]: organizations, campaigns, runs and contacts with defaults.
@@ -41,11 +43,13 @@
 
 pub mod blobs;
 pub mod build;
+pub mod email;
 mod faulty;
 mod faulty_blobs;
 pub mod http;
 pub mod limiter;
 pub mod scripted;
+pub mod speech;
 pub mod storage;
 pub mod voice;
 

@@ -160,11 +160,7 @@ impl Speaker {
 
     /// How Asterisk calls files of the format.
     fn ending(&self) -> &'static str {
-        match self.speech.format {
-            AudioFormat::Linear16k => "sln16",
-            AudioFormat::Mulaw8k => "ulaw",
-            _ => "sln",
-        }
+        self.speech.format.extension()
     }
 }
 
