@@ -14,13 +14,14 @@ port_offset() {
     asterisk) echo 60 ;;
     prism) echo 70 ;;
     retell-sdk) echo 80 ;;
+    smtp) echo 90 ;;
   esac
 }
 
 # How many ports in a row the service takes.
 port_count() {
   case $1 in
-    redis-cluster | redis-sentinel) echo 3 ;;
+    redis-cluster | redis-sentinel | smtp) echo 3 ;;
     asterisk) echo 2 ;; # HTTP, and SIP over UDP
     *) echo 1 ;;
   esac
