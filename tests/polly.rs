@@ -53,7 +53,7 @@ fn formats_engines_languages_and_documents_are_taken() {
     for (arguments, bytes) in [
         (&["--text", "Hi", "--format", "mulaw8k", "--out", "a.ulaw"][..], 4),
         (&["--text", "Hi", "--format", "linear16k", "--engine", "generative", "--out", "a.sln16"], 8),
-        (&["--text", "Bonjour", "--language", "fr", "--out", "a.sln"], 8),
+        (&["--text", "Guten Tag", "--language", "de", "--out", "a.sln"], 8),
         (&["--text", "<speak>Hi</speak>", "--ssml", "--voice", "Amy", "--out", "a.wav"], 52),
     ] {
         let output = run(folder.path(), arguments);
