@@ -62,8 +62,8 @@ fn polly(request: &Request<Bytes>) -> Response<Bytes> {
 fn options() -> PollyOptions {
     let mut options = PollyOptions::default();
     options.requests_per_second = NonZeroU32::new(1_000).unwrap();
-    options.request_timeout = Duration::from_millis(400);
-    options.patience = Duration::from_secs(3);
+    options.request_timeout = Duration::from_secs(3);
+    options.patience = Duration::from_secs(9);
     options
 }
 

@@ -51,7 +51,7 @@ async fn harness() -> Harness {
     let taking = taken.clone();
     let far = FarSide::start(move |request| take(&taking, request)).await;
     let mut options = SesOptions::new(EmailAddress::new("office@clinic.example").unwrap());
-    options.request_timeout = Duration::from_millis(500);
+    options.request_timeout = Duration::from_secs(2);
     let config = Builder::new()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(far.url())

@@ -42,8 +42,8 @@ async fn options(security: SmtpSecurity) -> (SmtpOptions, Way) {
     options.security = security;
     options.credentials = Some(("rivvi".into(), Secret::new(PASSWORD)));
     options.root_certificates = server.certificate;
-    options.command_timeout = Duration::from_millis(1_500);
-    options.message_timeout = Duration::from_millis(1_500);
+    options.command_timeout = Duration::from_secs(3);
+    options.message_timeout = Duration::from_secs(3);
     (options, way)
 }
 
