@@ -15,6 +15,9 @@
 //! | `sim` (default) | [`providers::SimulatedNetwork`], a phone network that is not there |
 //! | `asterisk` | `providers::Asterisk`, calls on Asterisk servers |
 //! | `espeak` | `providers::Espeak`, speech synthesis by espeak-ng |
+//! | `polly` | `providers::Polly`, speech synthesis by Amazon Polly |
+//! | `ses` | `providers::Ses`, e-mail by Amazon SES |
+//! | `smtp` | `providers::Smtp`, e-mail by an SMTP server |
 //! | `s3` | `object_store::aws` in [`storage::object_store`], for [`storage::Blobs`] on S3 |
 //! | `testkit` | [`testkit`], conformance suites and doubles for authors of stores and providers |
 //!
@@ -71,12 +74,13 @@
 //! ```
 
 pub use rivvi_core::{
-    clock, domain, engine, flow, import, limit, machine, message, policy, provider, storage,
+    clock, domain, engine, flow, import, limit, machine, message, policy, provider, speech, storage,
 };
 
 #[cfg(feature = "testkit")]
 pub use rivvi_core::{
-    blobs_conformance, limiter_conformance, sms_conformance, storage_conformance, testkit, voice_conformance,
+    blobs_conformance, email_conformance, limiter_conformance, sms_conformance, speech_conformance,
+    storage_conformance, testkit, voice_conformance,
 };
 
 pub use rivvi_core::engine::Rivvi;
@@ -90,10 +94,16 @@ pub mod providers {
     };
     #[cfg(feature = "espeak")]
     pub use rivvi_provider_espeak::Espeak;
+    #[cfg(feature = "polly")]
+    pub use rivvi_provider_polly::{
+        Polly, PollyEngine, PollyOptions, PollyPrices, UnknownEngine as UnknownPollyEngine,
+    };
     #[cfg(feature = "retell")]
     pub use rivvi_provider_retell::{
         Concurrency as RetellConcurrency, OptionsError as RetellOptionsError, Retell, RetellOptions,
     };
+    #[cfg(feature = "ses")]
+    pub use rivvi_provider_ses::{MESSAGE_ID_TAG as SES_MESSAGE_ID_TAG, Ses, SesOptions};
     #[cfg(feature = "sim")]
     pub use rivvi_provider_sim::{
         Behaviour, GatewayBehaviour, Leg, SentMessage, SimulatedGateway, SimulatedNetwork,
@@ -104,6 +114,8 @@ pub mod providers {
         TwilioApiKey, TwilioOptions, TwilioSms, VonageApplication, VonageCredentials, VonageMessages,
         VonageMessagesOptions, VonageSignature, VonageSignatureMethod, VonageSms, VonageSmsOptions,
     };
+    #[cfg(feature = "smtp")]
+    pub use rivvi_provider_smtp::{Smtp, SmtpOptions, SmtpOptionsError, SmtpSecurity};
 }
 
 /// Stores of this repository, one feature each.

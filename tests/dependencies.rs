@@ -48,8 +48,11 @@ fn providers_and_stores_depend_on_the_core_alone() {
     for package in [
         "rivvi-provider-asterisk",
         "rivvi-provider-espeak",
+        "rivvi-provider-polly",
         "rivvi-provider-retell",
+        "rivvi-provider-ses",
         "rivvi-provider-sim",
+        "rivvi-provider-smtp",
         "rivvi-storage-dynamo",
         "rivvi-storage-postgres",
         "rivvi-storage-redis",

@@ -11,6 +11,7 @@
 //! - [`flow`]: conversations as data, interpreted by a pure function.
 //! - [`import`]: contact sheets.
 //! - [`storage`], [`provider`], [`limit`], [`clock`]: the traits through which the engine touches the world.
+//! - [`speech`]: what synthesizers of speech have in common, and speech that is kept.
 //! - [`engine`]: the shell that connects them, with [`Rivvi`](engine::Rivvi) at its front.
 //!
 //! A host depends on the facade crate `rivvi`; an author of a store or provider on this crate alone.
@@ -25,6 +26,7 @@ pub mod machine;
 pub mod message;
 pub mod policy;
 pub mod provider;
+pub mod speech;
 pub mod storage;
 #[cfg(feature = "testkit")]
 pub mod testkit;

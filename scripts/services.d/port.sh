@@ -16,13 +16,14 @@ port_offset() {
     prism-twilio) echo 72 ;;
     prism-vonage) echo 74 ;;
     vendor-sdks) echo 80 ;;
+    smtp) echo 90 ;;
   esac
 }
 
 # How many ports in a row the service takes.
 port_count() {
   case $1 in
-    redis-cluster | redis-sentinel) echo 3 ;;
+    redis-cluster | redis-sentinel | smtp) echo 3 ;;
     asterisk) echo 2 ;; # HTTP, and SIP over UDP
     *) echo 1 ;;
   esac

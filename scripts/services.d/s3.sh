@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# S3 as moto plays it, from PyPI in a virtual environment. In memory: tests make their buckets. Any credentials will do.
+# S3, Amazon Polly and Amazon SES as moto plays them, from PyPI in a virtual environment. In memory: tests make their
+# buckets and verify their senders. Any credentials will do.
 
 s3_package='moto[server,s3]==5.2.5'
 

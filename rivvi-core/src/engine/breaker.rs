@@ -1,4 +1,4 @@
-//! A circuit breaker for each provider: pure, driven by the engine.
+//! A circuit breaker for each provider: pure, driven by the engine and by speech that is kept.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::provider::{ProviderError, ProviderErrorKind};
 /// tries it; each failed trial doubles the pause, up to 10 minutes. A provider that asks to slow down is left alone
 /// for as long as it says. Answers to calls that were asked for before the pause change nothing about it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     failures: u32,
     open_until: Option<DateTime<Utc>>,
     pause: Duration,
@@ -25,7 +25,7 @@ const SLOW_DOWN: Duration = Duration::from_secs(5);
 
 impl Breaker {
     /// How many calls may be placed at `now`. A trial is given once; until its answer nobody else tries.
-    pub(super) fn allowance(&mut self, now: DateTime<Utc>) -> Allowance {
+    pub(crate) fn allowance(&mut self, now: DateTime<Utc>) -> Allowance {
         match self.open_until {
             Some(until) if now < until => Allowance::NoneBefore(until),
             Some(_) => {
@@ -38,19 +38,19 @@ impl Breaker {
     }
 
     /// The trial was not used: the next who asks gets it.
-    pub(super) fn give_back_trial(&mut self, now: DateTime<Utc>) {
+    pub(crate) fn give_back_trial(&mut self, now: DateTime<Utc>) {
         if std::mem::take(&mut self.trial) {
             self.open_until = Some(now);
         }
     }
 
-    pub(super) fn succeeded(&mut self, now: DateTime<Utc>) {
+    pub(crate) fn succeeded(&mut self, now: DateTime<Utc>) {
         if self.is_closed_or_trying(now) {
             *self = Self::default();
         }
     }
 
-    pub(super) fn failed(&mut self, error: &ProviderError, now: DateTime<Utc>) {
+    pub(crate) fn failed(&mut self, error: &ProviderError, now: DateTime<Utc>) {
         match error.kind {
             ProviderErrorKind::RateLimited => {
                 let until = now + error.retry_after.unwrap_or(SLOW_DOWN);
@@ -80,7 +80,7 @@ impl Breaker {
 
 /// How many calls a provider may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Allowance {
+pub(crate) enum Allowance {
     /// As many as the limits allow.
     Free,
     /// One, to see whether it works again.

@@ -16,7 +16,7 @@
 //! | publisher | carries out actions, feeds event sinks, matches early webhooks |
 
 mod attempt;
-mod breaker;
+pub(crate) mod breaker;
 mod builder;
 mod campaigns;
 mod carrier;

@@ -64,6 +64,26 @@ impl SendEmail {
             text: Personal::new(text.into()),
         }
     }
+
+    /// The subject on one line, so that nothing in it can become another header: runs of spaces and control characters
+    /// are one space.
+    pub fn subject_line(&self) -> Personal<String> {
+        Personal::new(one_line(self.subject.expose()))
+    }
+
+    /// The name of the organization on one line, cut after 64 characters; `None` if it has none.
+    pub fn sender_name(&self) -> Option<String> {
+        let name: String = one_line(&self.org_name).chars().take(SENDER_NAME_CHARS_MAX).collect();
+        let name = name.trim_end();
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+}
+
+const SENDER_NAME_CHARS_MAX: usize = 64;
+
+fn one_line(text: &str) -> String {
+    let gap = |sign: char| sign.is_whitespace() || sign.is_control();
+    text.split(gap).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The provider's answer to an accepted e-mail.
@@ -71,4 +91,22 @@ impl SendEmail {
 pub struct SentEmail {
     /// The provider's own id of the message, if it gave one.
     pub reference: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_ends_in_what_becomes_a_header() {
+        let to = EmailAddress::new("dana@example.org").unwrap();
+        let id = CallId::from_uuid(uuid::Uuid::nil());
+        let subject = " a\r\nBcc: b@c.d\0\u{85}\u{2028}\u{2029}\tג ";
+        let mut email = SendEmail::new(id, to, subject, "text");
+        assert_eq!(email.subject_line().expose(), "a Bcc: b@c.d ג");
+        assert_eq!(email.sender_name(), None);
+        email.org_name = "מרפאה\r\n".repeat(40);
+        let name = email.sender_name().unwrap();
+        assert!(name.starts_with("מרפאה מרפאה ") && name.chars().count() <= 64, "{name:?}");
+    }
 }

@@ -18,7 +18,7 @@ pub use email::{EmailProvider, SendEmail, SentEmail};
 pub use error::{Delivery, ProviderError, ProviderErrorKind};
 pub use inbound::{AnsweredCall, InboundAnswer, InboundCall, InboundOptOut};
 pub use sms::{FindSms, InboundSms, SendSms, SentSms, SmsCapabilities, SmsLookup, SmsNews, SmsProvider};
-pub use speech::{AudioFormat, SpeechRequest, SpeechSynthesizer};
+pub use speech::{AudioFormat, SpeechRequest, SpeechSynthesizer, SpeechText, SpeechUsage};
 pub use update::{Answerer, CallEvent, CallRef, CallUpdate, InboundRef};
 pub use voice::{
     CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, UpdateSink, VoiceCapabilities, VoiceProvider,

@@ -6,6 +6,8 @@
 //! - [`blobs`]: a suite for [`Blobs`].
 //! - [`voice`]: a suite for [`VoiceProvider`](crate::provider::VoiceProvider).
 //! - [`sms`]: a suite for [`SmsProvider`](crate::provider::SmsProvider).
+//! - [`speech`]: a suite for [`SpeechSynthesizer`](crate::provider::SpeechSynthesizer), and one that plays tones.
+//! - [`email`]: a suite for [`EmailProvider`](crate::provider::EmailProvider).
 //! - [`http`]: a far side that speaks HTTP and goes wrong when it is told to.
 //! - [`ScriptedVoice`](scripted::ScriptedVoice): a provider that answers what a test tells it to.
 //! - [`build`]: organizations, campaigns, runs and contacts with defaults.
@@ -43,6 +45,7 @@
 mod alike;
 pub mod blobs;
 pub mod build;
+pub mod email;
 mod fault;
 mod faulty;
 mod faulty_blobs;
@@ -51,6 +54,7 @@ pub mod limiter;
 mod logs;
 pub mod scripted;
 pub mod sms;
+pub mod speech;
 pub mod storage;
 pub mod voice;
 

@@ -15,8 +15,6 @@
 //! # }
 //! ```
 
-mod audio;
-
 use std::ffi::OsString;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -25,7 +23,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rivvi_core::domain::ProviderName;
-use rivvi_core::provider::{ProviderError, ProviderErrorKind, SpeechRequest, SpeechSynthesizer};
+use rivvi_core::provider::{ProviderError, ProviderErrorKind, SpeechRequest, SpeechSynthesizer, SpeechText};
+use rivvi_core::speech::audio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
@@ -61,17 +60,25 @@ impl Espeak {
         ProviderError::not_sent(&self.name(), "synthesize", kind).with_source(source)
     }
 
-    async fn speak(&self, text: &str, voice: &str) -> Result<Vec<u8>, ProviderError> {
+    async fn speak(&self, text: &str, voice: &str, written: SpeechText) -> Result<Vec<u8>, ProviderError> {
         use ProviderErrorKind::{Protocol, Unavailable, Unsupported};
         let _turn = self.turns.acquire().await.map_err(|error| self.error(Unavailable, error))?;
         let mut command = Command::new(&self.program);
         command.args(["--stdin", "--stdout", "-b", "1", "-v", voice]).kill_on_drop(true);
+        if written == SpeechText::Ssml {
+            command.arg("-m");
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(|error| self.error(Unavailable, error))?;
-        if let Some(mut stdin) = process.stdin.take() {
-            stdin.write_all(text.as_bytes()).await.map_err(|error| self.error(Unavailable, error))?;
-        }
-        let output = process.wait_with_output().await.map_err(|error| self.error(Unavailable, error))?;
+        let stdin = process.stdin.take();
+        // At once, because the program speaks while it reads. What it could not read shows in what it says.
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                drop(stdin.write_all(text.as_bytes()).await);
+            }
+        };
+        let (output, ()) = tokio::join!(process.wait_with_output(), write);
+        let output = output.map_err(|error| self.error(Unavailable, error))?;
         if !output.status.success() {
             return Err(self.error(Unsupported, "espeak-ng has no such language or voice"));
         }
@@ -95,8 +102,7 @@ impl SpeechSynthesizer for Espeak {
     }
 
     async fn synthesize(&self, request: &SpeechRequest) -> Result<Bytes, ProviderError> {
-        let text = request.text.expose();
-        if text.trim().is_empty() {
+        if request.is_blank() {
             return Ok(Bytes::new());
         }
         let voice = request.voice.as_deref().or(request.language.as_deref()).unwrap_or("en");
@@ -107,14 +113,13 @@ impl SpeechSynthesizer for Espeak {
             let error = "expected a language such as `en` or a voice such as `en-us+f3`";
             return Err(self.error(ProviderErrorKind::Unsupported, error));
         }
-        let wave = tokio::time::timeout(SPEAK_MAX, self.speak(text, voice)).await;
+        let wave =
+            tokio::time::timeout(SPEAK_MAX, self.speak(request.text.expose(), voice, request.written)).await;
         let wave = wave.unwrap_or_else(|late| Err(self.error(ProviderErrorKind::Timeout, late)))?;
         let (rate, samples) = audio::read_wave(&wave).ok_or_else(|| {
             self.error(ProviderErrorKind::Protocol, "espeak-ng gave something else than 16-bit mono WAV")
         })?;
-        audio::telephone(&samples, rate, request.format).ok_or_else(|| {
-            self.error(ProviderErrorKind::Unsupported, "this audio format is newer than the synthesizer")
-        })
+        Ok(audio::encode(&samples, rate, request.format))
     }
 }
 

@@ -1,11 +1,13 @@
-//! From the WAV of a synthesizer to telephone audio.
+//! Between what synthesizers give, what telephones carry, and what people listen to.
 
+use audio_codec_algorithms::encode_ulaw;
 use bytes::Bytes;
-use rivvi_core::provider::AudioFormat;
+
+use crate::provider::AudioFormat;
 
 /// The rate and samples of a WAV file with one channel of 16-bit samples. Lengths are not believed: a program that writes
 /// to a pipe cannot know them.
-pub(crate) fn read_wave(wave: &[u8]) -> Option<(u32, Vec<i16>)> {
+pub fn read_wave(wave: &[u8]) -> Option<(u32, Vec<i16>)> {
     if wave.get(..4)? != b"RIFF" || wave.get(8..12)? != b"WAVE" {
         return None;
     }
@@ -24,8 +26,7 @@ pub(crate) fn read_wave(wave: &[u8]) -> Option<(u32, Vec<i16>)> {
             }
             b"data" => {
                 let data = body.get(..length).unwrap_or(body);
-                let samples = data.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
-                return Some((rate?, samples.collect()));
+                return Some((rate?, samples(data)));
             }
             _ => {}
         }
@@ -33,15 +34,45 @@ pub(crate) fn read_wave(wave: &[u8]) -> Option<(u32, Vec<i16>)> {
     }
 }
 
-/// The same sound in a telephone's format; `None` if the format is not known here.
-pub(crate) fn telephone(samples: &[i16], rate: u32, format: AudioFormat) -> Option<Bytes> {
+/// A WAV file of telephone audio, cut off where it could not tell its length any more (4 GiB).
+pub fn write_wave(speech: &[u8], format: AudioFormat) -> Bytes {
+    const HEADER_BYTES: u32 = 36;
+    let length = u32::try_from(speech.len()).unwrap_or(u32::MAX).min(u32::MAX - HEADER_BYTES);
+    let speech = usize::try_from(length).ok().and_then(|length| speech.get(..length)).unwrap_or(speech);
+    // The registered numbers of PCM and of µ-law (RFC 2361).
+    let (code, sample_bytes): (u16, u16) = match format {
+        AudioFormat::Linear8k | AudioFormat::Linear16k => (1, 2),
+        AudioFormat::Mulaw8k => (7, 1),
+    };
+    let mut wave = Vec::with_capacity(speech.len() + 44);
+    wave.extend_from_slice(b"RIFF");
+    wave.extend_from_slice(&(HEADER_BYTES + length).to_le_bytes());
+    wave.extend_from_slice(b"WAVEfmt \x10\0\0\0");
+    wave.extend_from_slice(&code.to_le_bytes());
+    wave.extend_from_slice(&1_u16.to_le_bytes());
+    wave.extend_from_slice(&format.rate().to_le_bytes());
+    wave.extend_from_slice(&(format.rate() * u32::from(sample_bytes)).to_le_bytes());
+    wave.extend_from_slice(&sample_bytes.to_le_bytes());
+    wave.extend_from_slice(&(sample_bytes * 8).to_le_bytes());
+    wave.extend_from_slice(b"data");
+    wave.extend_from_slice(&length.to_le_bytes());
+    wave.extend_from_slice(speech);
+    wave.into()
+}
+
+/// The samples of signed 16-bit little-endian audio. Half a sample at the end is left out.
+pub fn samples(linear: &[u8]) -> Vec<i16> {
+    linear.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+/// Samples of this rate in a telephone's format.
+pub fn encode(samples: &[i16], rate: u32, format: AudioFormat) -> Bytes {
     let resampled = resample(samples, rate, format.rate());
     match format {
         AudioFormat::Linear8k | AudioFormat::Linear16k => {
-            Some(resampled.iter().flat_map(|sample| sample.to_le_bytes()).collect())
+            resampled.iter().flat_map(|sample| sample.to_le_bytes()).collect()
         }
-        AudioFormat::Mulaw8k => Some(resampled.into_iter().map(mulaw).collect()),
-        _ => None,
+        AudioFormat::Mulaw8k => resampled.into_iter().map(encode_ulaw).collect(),
     }
 }
 
@@ -84,18 +115,6 @@ fn sinc(x: f64) -> f64 {
     if angle.abs() < 1e-9 { 1.0 } else { angle.sin() / angle }
 }
 
-/// ITU-T G.711, µ-law.
-fn mulaw(sample: i16) -> u8 {
-    const BIAS: i32 = 0x84;
-    const CLIP: i32 = 32_635;
-    let magnitude = i32::from(sample).abs().min(CLIP) + BIAS;
-    let exponent = (magnitude >> 7).ilog2();
-    let mantissa = (magnitude >> (exponent + 3)) & 0x0f;
-    let sign = if sample < 0 { 0x80 } else { 0 };
-    let byte = u8::try_from(i32::try_from(exponent << 4).unwrap_or_default() | mantissa).unwrap_or_default();
-    !(byte | sign)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,8 +149,19 @@ mod tests {
         for (sample, byte) in
             [(0, 0xff), (-1, 0x7f), (32_767, 0x80), (-32_768, 0x00), (1_000, 0xce), (-1_000, 0x4e)]
         {
-            assert_eq!(mulaw(sample), byte, "{sample}");
+            assert_eq!(encode(&[sample], 8_000, AudioFormat::Mulaw8k)[..], [byte], "{sample}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let speech = encode(&tone(8_000, 300.0), 8_000, AudioFormat::Linear16k);
+        assert_eq!(speech.len(), 2 * 16_000);
+        let wave = write_wave(&speech, AudioFormat::Linear16k);
+        assert_eq!(read_wave(&wave), Some((16_000, samples(&speech))));
+        let mulaw = write_wave(&[0xff; 100], AudioFormat::Mulaw8k);
+        assert_eq!((mulaw.len(), &mulaw[20..22], &mulaw[34..36]), (144, &[7, 0][..], &[8, 0][..]));
+        assert_eq!(read_wave(&mulaw), None, "another coding");
     }
 
     #[test]
