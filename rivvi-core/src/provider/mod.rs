@@ -8,6 +8,7 @@
 mod email;
 mod error;
 mod inbound;
+mod recognition;
 mod sms;
 mod speech;
 mod update;
@@ -17,6 +18,7 @@ mod webhook;
 pub use email::{EmailProvider, SendEmail, SentEmail};
 pub use error::{Delivery, ProviderError, ProviderErrorKind};
 pub use inbound::{AnsweredCall, InboundAnswer, InboundCall, InboundOptOut};
+pub use recognition::{Recognition, RecognitionRequest, Recognized, SpeechRecognizer};
 pub use sms::{FindSms, InboundSms, SendSms, SentSms, SmsCapabilities, SmsLookup, SmsNews, SmsProvider};
 pub use speech::{AudioFormat, SpeechRequest, SpeechSynthesizer};
 pub use update::{Answerer, CallEvent, CallRef, CallUpdate, InboundRef};

@@ -1,14 +1,15 @@
 //! The provider.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use rivvi_core::clock::Clock;
-use rivvi_core::domain::{CallId, ProviderName};
-use rivvi_core::flow::Session;
+use rivvi_core::domain::{CallId, ProviderName, RunId};
+use rivvi_core::flow::{Flow, Session};
 use rivvi_core::provider::{
     CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError, ProviderErrorKind, UpdateSink,
     VoiceCapabilities, VoiceProvider,
@@ -45,6 +46,8 @@ pub struct Asterisk(Arc<Owner>);
 struct Owner {
     shared: Arc<Shared>,
     tasks: tokio::sync::Mutex<Tasks>,
+    /// Runs whose flows listen in vain, of which a warning was given.
+    deaf_to: Mutex<HashSet<RunId>>,
 }
 
 enum Tasks {
@@ -87,7 +90,7 @@ impl Asterisk {
         let speaker = options.speech.clone().map(Speaker::new);
         let shared = Arc::new(Shared { options, servers, teller, clock, speaker });
         let tasks = tokio::sync::Mutex::new(Tasks::Waiting(Box::pin(delivering)));
-        Ok(Self(Arc::new(Owner { shared, tasks })))
+        Ok(Self(Arc::new(Owner { shared, tasks, deaf_to: Mutex::default() })))
     }
 
     /// Gives a server no new calls, or gives it calls again. Returns whether there is a server of that name.
@@ -187,6 +190,7 @@ impl Asterisk {
         let channel = request.call_id.to_string();
         match (&request.flow, &request.agent_id, &self.shared().options.agents_context) {
             (Some(flow), ..) => {
+                self.warn_if_deaf(request.run_id, flow);
                 Ok(Lead::Flow(Box::new(Talk::new(channel, flow.clone(), Session::for_call(request)))))
             }
             (None, Some(agent), Some(_)) => Ok(Lead::Agent(agent.clone())),
@@ -197,6 +201,20 @@ impl Asterisk {
                      flow, or set AsteriskOptions::agents_context",
                 ))
             }
+        }
+    }
+
+    /// Tells once for each run that what callees say is not heard, if its flow waits for that.
+    fn warn_if_deaf(&self, run: RunId, flow: &Flow) {
+        if self.shared().options.hearing.is_some() || !flow.listens() {
+            return;
+        }
+        if self.0.deaf_to.lock().unwrap_or_else(PoisonError::into_inner).insert(run) {
+            tracing::warn!(
+                run = %run,
+                flow = flow.name(),
+                "the flow listens, but without AsteriskOptions::hearing no words are heard: it gets keys, else its timeouts"
+            );
         }
     }
 

@@ -88,6 +88,30 @@ impl Client {
         }
     }
 
+    /// Makes a channel that gives the audio it is given to whoever connects. Returns the name of the connection.
+    pub(crate) async fn media_channel(&self, id: &str, app: &str, format: &str) -> Result<String, AriError> {
+        #[derive(Deserialize)]
+        struct Media {
+            channelvars: Variables,
+        }
+        #[derive(Deserialize)]
+        struct Variables {
+            #[serde(rename = "MEDIA_WEBSOCKET_CONNECTION_ID")]
+            connection: String,
+        }
+        let query = [
+            ("app", app),
+            ("channelId", id),
+            ("format", format),
+            ("encapsulation", "none"),
+            ("transport", "websocket"),
+            ("connection_type", "server"),
+            ("external_host", "INCOMING"),
+        ];
+        let media: Media = self.ask(Method::POST, "channels/externalMedia", &query, None).await?;
+        Ok(media.channelvars.connection)
+    }
+
     /// The channel, if there is one of that id.
     pub(crate) async fn channel(&self, id: &str) -> Result<Option<Channel>, AriError> {
         found(self.ask(Method::GET, &format!("channels/{id}"), &[], None).await)

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rivvi_core::domain::CallDetail;
 use rivvi_core::flow::{Detected, Token};
-use rivvi_core::provider::CallEvent;
+use rivvi_core::provider::{CallEvent, Recognized};
 
 pub(crate) use leg::{Leg, Mark};
 pub(crate) use order::{Order, Presses};
@@ -22,6 +22,8 @@ use crate::ari::{Event, What};
 
 /// The first argument with which a channel comes back from detection; see docs/asterisk.md.
 const DETECTED: &str = "detected";
+/// Begins the rest of the name of what speech of a call is heard by.
+pub(crate) const HEARS: &str = "-h";
 /// How long to wait for the end of a channel that was asked to end, before asking again.
 const END_MAX: TimeDelta = TimeDelta::seconds(5);
 /// How long after the end of a call its recordings are waited for.
@@ -40,6 +42,8 @@ pub(crate) enum Happening {
     HangUp,
     /// Speech was made: what to play; `None` if that failed.
     Spoken { token: Token, audio: Option<String> },
+    /// The callee said something.
+    Heard { token: Token, heard: Recognized },
     /// A playback could not be begun.
     NotPlayed { token: Token },
     /// A recording lies there; `None` if it could not be kept.
@@ -257,7 +261,7 @@ impl CallMachine {
             && talk.has_agent(&event.channel)
         {
             talk.take_of_agent(event, now, orders);
-        } else if matches!(event.what, What::StasisStart { .. }) {
+        } else if matches!(event.what, What::StasisStart { .. }) && !hears(&self.channel, &event.channel) {
             // An agent who is waited for no more, and whom an earlier order to hang up did not reach.
             orders.push(Order::HangUp { channel: event.channel.clone() });
         }
@@ -270,6 +274,7 @@ impl CallMachine {
         let Lead::Flow(talk) = &mut self.lead else { return };
         match happening {
             Happening::Spoken { token, audio } => talk.spoken(token, audio, now, orders),
+            Happening::Heard { token, heard } => talk.heard(token, heard, now, orders),
             Happening::NotPlayed { token } => talk.not_played(token, now, orders),
             Happening::Kept { token: Some(token), reference } => {
                 let url = reference.clone().filter(|_| !self.record_all);
@@ -326,6 +331,11 @@ impl CallMachine {
     fn ear(&self) -> String {
         format!("{}-ear", self.channel)
     }
+}
+
+/// Whether this is one of the channels by which speech of a call is heard.
+fn hears(call: &str, channel: &str) -> bool {
+    channel.strip_prefix(call).is_some_and(|rest| rest.starts_with(HEARS))
 }
 
 /// Where a recording of the call lies.

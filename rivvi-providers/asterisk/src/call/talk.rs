@@ -5,6 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rivvi_core::flow::{Detected, Effect, Flow, Input, Key, Session, Token, TransferOutcome, step};
 
+use rivvi_core::provider::Recognized;
+
 use super::detection::Detection;
 use super::order::{Order, presses};
 use super::transfer::Transfer;
@@ -24,6 +26,8 @@ pub(crate) struct Talk {
     waiting: Vec<Effect>,
     /// The text that speech is being made of.
     speaking: Option<Token>,
+    /// Whether speech is being recognized.
+    listening: bool,
     detection: Option<Detection>,
     transfer: Option<Transfer>,
     /// What is being recorded, and the key that ends it if Asterisk does not know that key.
@@ -42,6 +46,7 @@ impl Talk {
             commandable: false,
             waiting: Vec::new(),
             speaking: None,
+            listening: false,
             detection: None,
             transfer: None,
             recording: None,
@@ -184,6 +189,19 @@ impl Talk {
         }
     }
 
+    /// The callee said something.
+    pub(crate) fn heard(
+        &mut self,
+        token: Token,
+        heard: Recognized,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
+        let Recognized { text, confidence, last } = heard;
+        self.listening &= !last;
+        self.tell(&Input::SpeechResult { token, text, confidence, last }, now, orders);
+    }
+
     /// A playback could not be begun.
     pub(crate) fn not_played(&mut self, token: Token, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         self.tell(&Input::PlaybackFinished { token }, now, orders);
@@ -206,6 +224,9 @@ impl Talk {
     pub(crate) fn hung_up(&mut self, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         self.commandable = false;
         self.tell(&Input::HungUp, now, orders);
+        if std::mem::take(&mut self.listening) {
+            orders.push(Order::StopListening);
+        }
         self.over = true;
         self.waiting.clear();
         if let Some(transfer) = self.transfer.take() {
@@ -289,8 +310,16 @@ impl Talk {
                 orders.push(Order::CallAgent { token, channel, to, ring_timeout });
                 self.transfer = Some(transfer);
             }
+            Effect::Listen { token, hints, language } => {
+                self.listening = true;
+                orders.push(Order::Listen { token, language, hints });
+            }
+            Effect::StopListening { .. } => {
+                self.listening = false;
+                orders.push(Order::StopListening);
+            }
             Effect::HangUp => orders.push(Order::HangUp { channel: self.channel.clone() }),
-            // Timers are the session's own; nobody listens but for keys; ends are told by the channel.
+            // Timers are the session's own; ends are told by the channel.
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rivvi_core::domain::Disposition;
 use rivvi_core::flow::{Flow, Session};
-use rivvi_core::provider::{Answerer, CallEvent};
+use rivvi_core::provider::{Answerer, CallEvent, Recognized};
 
 use super::order::Order;
 use super::{CallMachine, Happening, Lead, Leg, Mark, Talk};
@@ -253,6 +253,32 @@ fn whoever_says_nothing_is_not_taken_for_a_machine() {
         });
         assert_eq!(by, expected, "{status} {cause}");
     }
+}
+
+#[test]
+fn words_lead_on_and_nobody_listens_after_the_end() {
+    let flow = "start = 'l'\n[[nodes]]\nid = 'l'\ntype = 'listen'\nphrases = [{ any = ['yes'], then = 'b' }]\n\
+                [[nodes]]\nid = 'b'\ntype = 'play_audio'\naudio = 'b'\n";
+    let listening = || {
+        let mut line = Line::answered(flow);
+        let orders = line.enters(&["call"]);
+        let [Order::Listen { token, hints, .. }] = &orders[..] else { panic!("{orders:?}") };
+        assert_eq!(*hints, ["yes"]);
+        (*token, line)
+    };
+    let say = |text: &str, last| Recognized { text: text.to_owned().into(), confidence: 1.0, last };
+    let (token, mut line) = listening();
+    assert_eq!(line.happens(Happening::Heard { token, heard: say("well", false) }), []);
+    let orders = line.happens(Happening::Heard { token, heard: say("well yes", false) });
+    assert_eq!((&orders[0], playing(&orders)), (&Order::StopListening, vec!["b"]));
+    assert_eq!(line.happens(Happening::Heard { token, heard: say("well yes", true) }), [], "told late");
+
+    let destroyed = What::Destroyed { cause: 16, sip: None };
+    let (token, mut line) = listening();
+    line.happens(Happening::Heard { token, heard: say("Yes", true) });
+    assert!(!line.own(destroyed.clone()).contains(&Order::StopListening), "it is over by itself");
+    let (_, mut line) = listening();
+    assert_eq!(line.own(destroyed)[0], Order::StopListening);
 }
 
 const TRANSFER: &str = "start = 't'\n[[nodes]]\nid = 't'\ntype = 'transfer'\nto = '7'\ntimeout = '5s'\n\

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod proxy;
+pub(crate) mod tones;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -54,6 +55,7 @@ impl Callee {
     pub(crate) const MENU: Self = Self("41");
     pub(crate) const DROPPED: Self = Self("42");
     pub(crate) const SPEAKS: Self = Self("43");
+    pub(crate) const TONES: Self = Self("44");
 
     /// A number of its own.
     pub(crate) fn number(self) -> E164 {
