@@ -10,6 +10,7 @@ use rivvi::clock::{Clock, SystemClock};
 use rivvi::domain::{Organization, RunId, RunState, SuppressionSource};
 use rivvi::engine::{EngineConfig, HostAction, HostError, ImportedRun, NewOrganization};
 use rivvi::import::ImportReport;
+use rivvi::provider::ActionResult;
 use rivvi::providers::Asterisk;
 use rivvi::storage::{OutboxItem, Storage, StorageErrorKind};
 use rivvi::stores::SqliteStorage;
@@ -142,8 +143,8 @@ impl HostAction for Noted {
         &self.name
     }
 
-    async fn carry_out(&self, item: &OutboxItem) -> Result<(), HostError> {
+    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, HostError> {
         eprintln!("call {}: asked for {}", item.call_id, self.name);
-        Ok(())
+        Ok(ActionResult::done())
     }
 }

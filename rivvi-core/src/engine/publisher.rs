@@ -1,37 +1,79 @@
 //! What leaves the engine: actions of the host and journal entries. And what came in too early.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
-use crate::domain::ItemId;
+use crate::domain::{Call, CallId, ItemId};
 use crate::machine::CallInput;
+use crate::provider::{ActionResult, FindCall};
 use crate::storage::{Applied, OutboxItem, StorageError, TakeItems};
 
 /// Items taken in one step.
 const BATCH: usize = 500;
+/// Calls whose actions are carried out at the same time.
+const AT_ONCE: usize = 32;
 /// How long an item taken is left alone before it comes again.
 const HOLD: Duration = Duration::from_secs(120);
 
 impl Inner {
     /// Carries out actions that conversations asked for.
     pub(super) async fn carry_out_actions(&self) -> Result<(), StorageError> {
+        // Those of one call in the order asked for, those of several calls at once: somebody may be waiting.
+        let mut by_call: BTreeMap<CallId, Vec<OutboxItem>> = BTreeMap::new();
         for item in self.storage.ledger.take_outbox(self.take()).await? {
-            match self.carry_out(&item).await {
-                Ok(()) => self.storage.ledger.finish_outbox(vec![item.id]).await?,
-                Err(problem) => {
-                    tracing::warn!(action = %item.action, item = %item.id, problem, "an action failed");
-                    let last = item.attempts >= self.config.action_attempts_max;
-                    let at = (!last).then(|| self.again_at(item.attempts));
-                    self.storage.ledger.retry_item(item.id, at, problem).await?;
-                }
+            by_call.entry(item.call_id).or_default().push(item);
+        }
+        let calls = stream::iter(by_call.into_values()).map(|items| async {
+            for item in items {
+                self.carry_out_and_tell(item).await?;
             }
+            Ok(())
+        });
+        calls.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn carry_out_and_tell(&self, item: OutboxItem) -> Result<(), StorageError> {
+        match self.carry_out(&item).await {
+            Ok(result) => {
+                self.tell_result(&item, &result).await?;
+                self.storage.ledger.finish_outbox(vec![item.id]).await
+            }
+            Err(problem) => {
+                tracing::warn!(action = %item.action, item = %item.id, problem, "an action failed");
+                let last = item.attempts >= self.config.action_attempts_max;
+                if last {
+                    self.tell_result(&item, &ActionResult::failed()).await?;
+                }
+                let at = (!last).then(|| self.again_at(item.attempts));
+                self.storage.ledger.retry_item(item.id, at, problem).await
+            }
+        }
+    }
+
+    /// Hands a result to the conversation that asked for the action, as long as there is one.
+    async fn tell_result(&self, item: &OutboxItem, result: &ActionResult) -> Result<(), StorageError> {
+        let call = self.storage.ledger.call(item.call_id).await?.filter(Call::is_live);
+        let Some(call) = call else { return Ok(()) };
+        let provider = self.voice.iter().find(|provider| provider.name() == call.provider);
+        let Some(provider) = provider else { return Ok(()) };
+        let query = FindCall {
+            call_id: call.id,
+            reference: call.provider_ref,
+            to: call.number,
+            intended_at: call.intended_at,
+        };
+        let told = self.within(provider.action_result(&query, &item.key, result)).await;
+        if let Some(Err(error)) = told {
+            tracing::warn!(call = %call.id, %error, "the result of an action was not told; its conversation goes on without");
         }
         Ok(())
     }
 
-    async fn carry_out(&self, item: &OutboxItem) -> Result<(), String> {
+    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, String> {
         let action = self.actions.get(&item.action);
         let action = action.ok_or("no action of this name is registered; register it and revive the item")?;
         let answer = self.within(action.carry_out(item)).await.ok_or("it took too long")?;

@@ -116,6 +116,7 @@ impl Settling<'_> {
                     contact_id: contact.id,
                     call_id,
                     action: name.clone(),
+                    key: key.clone(),
                     parameters: parameters.clone(),
                     created_at: self.terms.now,
                     attempts: 0,

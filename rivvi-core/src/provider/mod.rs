@@ -5,6 +5,7 @@
 //! with webhooks read them in [`VoiceProvider::decode_webhook`]. Both give the same updates. A provider through which people
 //! call in asks the engine who answers, by [`VoiceProvider::decode_inbound`] and [`VoiceProvider::encode_inbound`].
 
+mod action;
 mod email;
 mod error;
 mod inbound;
@@ -15,6 +16,7 @@ mod update;
 mod voice;
 mod webhook;
 
+pub use action::ActionResult;
 pub use email::{EmailProvider, SendEmail, SentEmail};
 pub use error::{Delivery, ProviderError, ProviderErrorKind};
 pub use inbound::{AnsweredCall, InboundAnswer, InboundCall, InboundOptOut};

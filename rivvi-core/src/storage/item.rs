@@ -52,6 +52,9 @@ pub struct OutboxItem {
     pub call_id: CallId,
     /// The name under which the host registered the action.
     pub action: String,
+    /// Tells the request apart from others of the call, for who waits for the result.
+    #[serde(default)]
+    pub key: String,
     /// What the conversation gives to it.
     pub parameters: Personal<BTreeMap<String, String>>,
     /// Since when it is to be carried out.

@@ -11,13 +11,13 @@ use rivvi_core::clock::Clock;
 use rivvi_core::domain::{CallId, ProviderName, RunId};
 use rivvi_core::flow::{Flow, Session};
 use rivvi_core::provider::{
-    CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError, ProviderErrorKind, UpdateSink,
-    VoiceCapabilities, VoiceProvider,
+    ActionResult, CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError, ProviderErrorKind,
+    UpdateSink, VoiceCapabilities, VoiceProvider,
 };
 use tokio::task::JoinHandle;
 
 use crate::actor::{self, Shared, Terms};
-use crate::ari::{AriError, Client, Originate, tls};
+use crate::ari::{APP, AriError, Client, Originate, tls};
 use crate::call::{CallMachine, Happening, Lead, Mark, Talk};
 use crate::choose::{Candidate, NoServer, choose};
 use crate::link;
@@ -238,7 +238,7 @@ impl Asterisk {
                 (format!("GLOBAL({})", mark_of(request.call_id)), "asked".into()),
                 ("CHANNEL(hangup_handler_push)".into(), format!("{},ended,1", options.context)),
                 ("TIMEOUT(absolute)".into(), longest.as_secs().to_string()),
-                ("RIVVI_APP".into(), options.app.clone()),
+                (APP.into(), options.app.clone()),
             ],
         };
         let error = match server.client.originate(&originate).await {
@@ -363,6 +363,32 @@ impl VoiceProvider for Asterisk {
             Ok(found) => Ok(found.map_or(CallLookup::NotFound, CallLookup::Found)),
             Err(error) => Err(error.told_as(&self.name(), "find_call")),
         }
+    }
+
+    async fn action_result(
+        &self,
+        query: &FindCall,
+        key: &str,
+        result: &ActionResult,
+    ) -> Result<(), ProviderError> {
+        let call = query.call_id;
+        for server in self.may_have(query) {
+            if server.has(call) {
+                let (key, result) = (key.to_owned(), result.clone());
+                server.hand(call, Happening::ActionResult { key, result });
+                return Ok(());
+            }
+            // Another process may lead the call.
+            let (client, channel) = (&server.client, call.to_string());
+            let told = async {
+                match client.app_of(&channel).await? {
+                    Some(app) => client.tell_result(&app, &channel, key, result).await,
+                    None => Ok(()),
+                }
+            };
+            told.await.map_err(|error| error.told_as(&self.name(), "action_result"))?;
+        }
+        Ok(())
     }
 
     async fn hang_up(&self, query: &FindCall) -> Result<(), ProviderError> {

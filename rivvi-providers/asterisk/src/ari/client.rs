@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use reqwest::Url;
 use rivvi_core::domain::{Personal, Secret};
+use rivvi_core::provider::ActionResult;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::AriError;
-use super::event::{Channel, KNOWN};
+use super::event::{ACTION_RESULT, Channel, KNOWN, UserEvent};
 
 /// How long a connection may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -20,6 +21,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// Asterisk closes connections after 15 s without a request; ours are given up before.
 const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// The variable of a channel that names the application that leads it.
+pub(crate) const APP: &str = "RIVVI_APP";
 
 /// One server, over HTTP. It repeats no request by itself.
 #[derive(Clone)]
@@ -157,11 +161,6 @@ impl Client {
 
     /// The value of a global variable, or of a function; empty if there is none.
     pub(crate) async fn variable(&self, name: &str) -> Result<String, AriError> {
-        #[derive(Deserialize)]
-        struct Variable {
-            #[serde(default)]
-            value: String,
-        }
         let query = [("variable", name)];
         let known: Variable = self.ask(Method::GET, "asterisk/variable", &query, None).await?;
         Ok(known.value)
@@ -170,6 +169,28 @@ impl Client {
     /// Removes a global variable.
     pub(crate) async fn forget_variable(&self, name: &str) -> Result<(), AriError> {
         self.tell(Method::POST, "asterisk/variable", &[("variable", name), ("value", "")], None).await
+    }
+
+    /// Which application leads a channel of ours, if there is a channel of that id.
+    pub(crate) async fn app_of(&self, channel: &str) -> Result<Option<String>, AriError> {
+        let query = [("variable", APP)];
+        let known: Option<Variable> =
+            found(self.ask(Method::GET, &format!("channels/{channel}/variable"), &query, None).await)?;
+        Ok(known.map(|known| known.value).filter(|app| !app.is_empty()))
+    }
+
+    /// Tells the application that leads a channel the result of an action.
+    pub(crate) async fn tell_result(
+        &self,
+        app: &str,
+        channel: &str,
+        key: &str,
+        result: &ActionResult,
+    ) -> Result<(), AriError> {
+        let query = [("application", app), ("source", &format!("channel:{channel}"))];
+        let told = UserEvent { key: key.to_owned(), result: result.clone() };
+        let body = Some(json!({ "variables": told }));
+        self.tell(Method::POST, &format!("events/user/{ACTION_RESULT}"), &query, body).await
     }
 
     /// Ends a channel. One that is gone has ended.
@@ -229,6 +250,12 @@ impl Client {
             None => request,
         }
     }
+}
+
+#[derive(Deserialize)]
+struct Variable {
+    #[serde(default)]
+    value: String,
 }
 
 impl fmt::Debug for Client {

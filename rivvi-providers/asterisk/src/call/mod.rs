@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rivvi_core::domain::CallDetail;
 use rivvi_core::flow::{Detected, Token};
-use rivvi_core::provider::{CallEvent, Recognized};
+use rivvi_core::provider::{ActionResult, CallEvent, Recognized};
 
 pub(crate) use leg::{Leg, Mark};
 pub(crate) use order::{Order, Presses};
@@ -44,6 +44,8 @@ pub(crate) enum Happening {
     Spoken { token: Token, audio: Option<String> },
     /// The callee said something.
     Heard { token: Token, heard: Recognized },
+    /// An action that the flow asked for gives this back.
+    ActionResult { key: String, result: ActionResult },
     /// A playback could not be begun.
     NotPlayed { token: Token },
     /// A recording lies there; `None` if it could not be kept.
@@ -198,6 +200,11 @@ impl CallMachine {
                 }
             }
             _ if self.leg.is_over() => {}
+            What::ActionResult { key, result } => {
+                if let Lead::Flow(talk) = &mut self.lead {
+                    talk.action_result(key.clone(), result.clone(), now, orders);
+                }
+            }
             _ => {
                 if let Lead::Flow(talk) = &mut self.lead {
                     talk.take(event, now, orders);
@@ -275,6 +282,7 @@ impl CallMachine {
         match happening {
             Happening::Spoken { token, audio } => talk.spoken(token, audio, now, orders),
             Happening::Heard { token, heard } => talk.heard(token, heard, now, orders),
+            Happening::ActionResult { key, result } => talk.action_result(key, result, now, orders),
             Happening::NotPlayed { token } => talk.not_played(token, now, orders),
             Happening::Kept { token: Some(token), reference } => {
                 let url = reference.clone().filter(|_| !self.record_all);

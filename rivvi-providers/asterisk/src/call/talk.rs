@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rivvi_core::flow::{Detected, Effect, Flow, Input, Key, Session, Token, TransferOutcome, step};
 
-use rivvi_core::provider::Recognized;
+use rivvi_core::provider::{ActionResult, Recognized};
 
 use super::detection::Detection;
 use super::order::{Order, presses};
@@ -200,6 +200,18 @@ impl Talk {
         let Recognized { text, confidence, last } = heard;
         self.listening &= !last;
         self.tell(&Input::SpeechResult { token, text, confidence, last }, now, orders);
+    }
+
+    /// An action gives something back.
+    pub(crate) fn action_result(
+        &mut self,
+        key: String,
+        result: ActionResult,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
+        let ActionResult { done, values } = result;
+        self.tell(&Input::ActionResult { key, done, values }, now, orders);
     }
 
     /// A playback could not be begun.
