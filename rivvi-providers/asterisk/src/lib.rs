@@ -32,6 +32,7 @@
 mod actor;
 mod ari;
 mod call;
+mod check;
 mod choose;
 mod hearing;
 mod link;

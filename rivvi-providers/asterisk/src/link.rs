@@ -9,6 +9,7 @@ use rivvi_core::domain::CallId;
 use crate::actor::{self, Shared, Terms};
 use crate::ari::{AriError, Channel, ChannelState, Event, Frame, Socket, What};
 use crate::call::{CallMachine, Happening, Leg};
+use crate::check::check;
 use crate::options::Orphans;
 use crate::server::{Link, Server, TakenOn};
 
@@ -66,6 +67,7 @@ async fn open(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<Socket, AriE
     let app = &shared.options.app;
     let socket = Socket::open(&server.base, app, &server.user, &server.password, &server.tls).await?;
     server.client.filter_events(app).await?;
+    check(server, &shared.options).await;
     resynchronize(shared, server).await?;
     Ok(socket)
 }

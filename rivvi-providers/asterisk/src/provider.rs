@@ -69,6 +69,9 @@ pub struct ServerStatus {
     pub draining: bool,
     /// Calls that are under way there.
     pub calls: usize,
+    /// What it lacked when it was last connected to: extensions and contexts of the dialplan, modules. A warning tells
+    /// what comes of that.
+    pub missing: Vec<String>,
 }
 
 impl Asterisk {
@@ -106,6 +109,7 @@ impl Asterisk {
             connected: server.is_up(),
             draining: server.is_draining(),
             calls: server.live_calls(),
+            missing: server.missing(),
         };
         self.shared().servers.iter().map(status).collect()
     }

@@ -190,3 +190,16 @@ async fn what_the_configuration_lacks_needs_a_person() {
     let error = asterisk.connect(scene::Told::new()).await.unwrap_err();
     assert_eq!((error.kind, error.delivery), (ProviderErrorKind::Unauthorized, Delivery::NotSent));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_dialplan_lacks_is_told() {
+    let scene = Scene::open().await;
+    assert_eq!(scene.asterisk.servers()[0].missing, Vec::<String>::new());
+    let mut options = scene::options();
+    options.context = "callees".into();
+    options.agents_context = Some("nobody".into());
+    let scene = Scene::open_with(options).await;
+    assert_eq!(scene.asterisk.servers()[0].missing, ["callees,detect,1", "callees,ended,1", "nobody"]);
+    let left = Console::new().get("channels").await;
+    assert!(!left.to_string().contains("rivvi-check"), "{left}");
+}

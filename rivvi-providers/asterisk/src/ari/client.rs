@@ -159,7 +159,7 @@ impl Client {
         at.map(|at| at.to_utc()).map_err(|_| AriError::Garbled)
     }
 
-    /// The value of a global variable, or of a function; empty if there is none.
+    /// The value of a global variable; empty if there is none.
     pub(crate) async fn variable(&self, name: &str) -> Result<String, AriError> {
         let query = [("variable", name)];
         let known: Variable = self.ask(Method::GET, "asterisk/variable", &query, None).await?;
@@ -173,10 +173,18 @@ impl Client {
 
     /// Which application leads a channel of ours, if there is a channel of that id.
     pub(crate) async fn app_of(&self, channel: &str) -> Result<Option<String>, AriError> {
-        let query = [("variable", APP)];
-        let known: Option<Variable> =
-            found(self.ask(Method::GET, &format!("channels/{channel}/variable"), &query, None).await)?;
-        Ok(known.map(|known| known.value).filter(|app| !app.is_empty()))
+        Ok(self.channel_variable(channel, APP).await?.filter(|app| !app.is_empty()))
+    }
+
+    /// The value of a variable of a channel, or of a function on it, if there is a channel of that id.
+    pub(crate) async fn channel_variable(
+        &self,
+        channel: &str,
+        name: &str,
+    ) -> Result<Option<String>, AriError> {
+        let (path, query) = (format!("channels/{channel}/variable"), [("variable", name)]);
+        let known: Option<Variable> = found(self.ask(Method::GET, &path, &query, None).await)?;
+        Ok(known.map(|Variable { value }| value))
     }
 
     /// Tells the application that leads a channel the result of an action.
