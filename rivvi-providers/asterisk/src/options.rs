@@ -75,8 +75,8 @@ pub enum Orphans {
     #[default]
     HangUp,
     /// Those that are answered go on until the callee or an agent hangs up or their longest duration is over; the others
-    /// are hung up. For flows that mostly connect callees with agents. When one side of a transfer hangs up, the other stays
-    /// in its bridge until it hangs up too or Asterisk ends it.
+    /// are hung up. For flows that mostly connect callees with agents: when one side of a transfer hangs up, the other is
+    /// hung up, too.
     LetTalk,
 }
 

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::AriError;
-use super::event::{ACTION_RESULT, Channel, KNOWN, UserEvent};
+use super::event::{ACTION_RESULT, Bridge, Channel, KNOWN, UserEvent};
 
 /// How long a connection may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -124,6 +124,16 @@ impl Client {
     /// All channels of the server.
     pub(crate) async fn channels(&self) -> Result<Vec<Channel>, AriError> {
         self.ask(Method::GET, "channels", &[], None).await
+    }
+
+    /// All bridges of the server.
+    pub(crate) async fn bridges(&self) -> Result<Vec<Bridge>, AriError> {
+        self.ask(Method::GET, "bridges", &[], None).await
+    }
+
+    /// Takes a bridge down. One that is gone is down.
+    pub(crate) async fn end_bridge(&self, id: &str) -> Result<(), AriError> {
+        found(self.tell(Method::DELETE, &format!("bridges/{id}"), &[], None).await).map(|_| ())
     }
 
     /// The ids of the channels that an application is told about.

@@ -110,6 +110,14 @@ pub(crate) struct Channel {
     dialplan: Option<Dialplan>,
 }
 
+/// A bridge in a list.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Bridge {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) channels: Vec<String>,
+}
+
 /// What a channel is doing.
 #[derive(Debug, Clone, Deserialize)]
 struct Dialplan {

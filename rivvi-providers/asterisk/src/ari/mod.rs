@@ -11,7 +11,7 @@ mod tls;
 
 pub(crate) use client::{APP, Client, Originate};
 pub(crate) use error::AriError;
-pub(crate) use event::{Channel, ChannelState, DialStatus, Event, What};
+pub(crate) use event::{Bridge, Channel, ChannelState, DialStatus, Event, What};
 pub(crate) use media::MediaSocket;
 pub(crate) use socket::{Frame, Socket};
 pub(crate) use tls::tls;

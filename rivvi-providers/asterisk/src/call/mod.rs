@@ -4,9 +4,11 @@ mod cause;
 mod detection;
 mod leg;
 mod order;
+mod orphan;
 mod talk;
 mod transfer;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +18,7 @@ use rivvi_core::provider::{ActionResult, CallEvent, Recognized};
 
 pub(crate) use leg::{Leg, Mark};
 pub(crate) use order::{Order, Presses};
+pub(crate) use orphan::Orphan;
 pub(crate) use talk::Talk;
 
 use crate::ari::{Event, What};
@@ -36,6 +39,8 @@ pub(crate) enum Happening {
     Event(Event),
     /// The channel was found in our application, which it entered with these arguments; maybe that was told before.
     Here { args: Vec<String> },
+    /// The channels beside it that are there, with what those entered our application with that did.
+    Beside { there: BTreeMap<String, Option<Vec<String>>> },
     /// [`CallMachine::wake_at`] has come.
     Wake,
     /// The call is to end.
@@ -72,7 +77,7 @@ pub(crate) enum Lead {
     /// An agent that the dialplan has under this name.
     Agent(String),
     /// Nobody: the call is one of a program that is gone, and ends by itself.
-    Nobody,
+    Nobody(Orphan),
 }
 
 /// One call.
@@ -121,8 +126,8 @@ impl CallMachine {
     }
 
     /// A call of which only its channel was found.
-    pub(crate) fn found(channel: String, leg: Leg) -> Self {
-        Self { leg, ..Self::new(channel, Lead::Nobody, Duration::MAX, false) }
+    pub(crate) fn found(channel: String, leg: Leg, orphan: Orphan) -> Self {
+        Self { leg, ..Self::new(channel, Lead::Nobody(orphan), Duration::MAX, false) }
     }
 
     /// When it is to be told of the time.
@@ -219,7 +224,7 @@ impl CallMachine {
             _ if self.leg.is_over() => false,
             Lead::Flow(talk) if args.first().map(String::as_str) == Some(DETECTED) => talk.is_detecting(),
             Lead::Flow(_) | Lead::Agent(_) => !self.entered,
-            Lead::Nobody => false,
+            Lead::Nobody(_) => false,
         }
     }
 
@@ -246,7 +251,7 @@ impl CallMachine {
         match &mut self.lead {
             Lead::Flow(talk) => talk.commandable(detected, now, orders),
             Lead::Agent(agent) => orders.push(Order::Hand { agent: agent.clone() }),
-            Lead::Nobody => orders.push(Order::HangUp { channel: self.channel.clone() }),
+            Lead::Nobody(_) => orders.push(Order::HangUp { channel: self.channel.clone() }),
         }
     }
 
@@ -268,6 +273,10 @@ impl CallMachine {
             && talk.has_agent(&event.channel)
         {
             talk.take_of_agent(event, now, orders);
+        } else if let (Lead::Nobody(orphan), What::Destroyed { .. }) = (&mut self.lead, &event.what) {
+            if orphan.gone(&event.channel) {
+                self.hang_up(now, orders);
+            }
         } else if matches!(event.what, What::StasisStart { .. }) && !hears(&self.channel, &event.channel) {
             // An agent who is waited for no more, and whom an earlier order to hang up did not reach.
             orders.push(Order::HangUp { channel: event.channel.clone() });
@@ -282,6 +291,7 @@ impl CallMachine {
         match happening {
             Happening::Spoken { token, audio } => talk.spoken(token, audio, now, orders),
             Happening::Heard { token, heard } => talk.heard(token, heard, now, orders),
+            Happening::Beside { there } => talk.beside(&there, now, orders),
             Happening::ActionResult { key, result } => talk.action_result(key, result, now, orders),
             Happening::NotPlayed { token } => talk.not_played(token, now, orders),
             Happening::Kept { token: Some(token), reference } => {
@@ -319,8 +329,10 @@ impl CallMachine {
     fn ended(&mut self, told: CallEvent, at: DateTime<Utc>, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         (self.ends_by, self.end_again_at) = (None, None);
         self.done_by = Some(now + RECORDINGS_MAX);
-        if let Lead::Flow(talk) = &mut self.lead {
-            talk.hung_up(now, orders);
+        match &mut self.lead {
+            Lead::Flow(talk) => talk.hung_up(now, orders),
+            Lead::Nobody(orphan) => orphan.let_go(orders),
+            Lead::Agent(_) => {}
         }
         orders.push(Order::Tell { event: told, at });
     }

@@ -1,5 +1,6 @@
 //! A conversation led by a flow: from effects to orders, from what happens to inputs. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -145,6 +146,21 @@ impl Talk {
         self.transferred(outcome, now, orders);
     }
 
+    /// These are the channels beside the callee's, with what those entered our application with that are there: news of
+    /// them may have been missed.
+    pub(crate) fn beside(
+        &mut self,
+        there: &BTreeMap<String, Option<Vec<String>>>,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let entered = there.get(&transfer.channel).map(Option::is_some);
+        if let Some(outcome) = transfer.catch_up(entered, orders) {
+            self.transferred(outcome, now, orders);
+        }
+    }
+
     /// This agent could not be called.
     pub(crate) fn agent_failed(&mut self, channel: &str, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.channel == channel) else {
@@ -268,7 +284,7 @@ impl Talk {
         if self.over {
             return;
         }
-        let session = std::mem::replace(&mut self.session, Session::new(std::collections::BTreeMap::new()));
+        let session = std::mem::replace(&mut self.session, Session::new(BTreeMap::new()));
         let (session, effects) = step(&self.flow, session, input, now);
         self.session = session;
         for effect in effects {
@@ -330,6 +346,11 @@ impl Talk {
                 self.listening = false;
                 orders.push(Order::StopListening);
             }
+            Effect::StopTransfer { token } => {
+                if let Some(transfer) = self.transfer.take_if(|transfer| transfer.token == token) {
+                    transfer.give_up(orders);
+                }
+            }
             Effect::HangUp => orders.push(Order::HangUp { channel: self.channel.clone() }),
             // Timers are the session's own; ends are told by the channel.
             _ => {}
@@ -340,7 +361,7 @@ impl Talk {
     /// removes it. Returns whether nothing is to be done now.
     fn wait(&mut self, effect: &Effect) -> bool {
         let stopped = match effect {
-            Effect::StopPlayback { token } => token,
+            Effect::StopPlayback { token } | Effect::StopTransfer { token } => token,
             Effect::Play { .. }
             | Effect::Say { .. }
             | Effect::Record { .. }
@@ -355,7 +376,11 @@ impl Talk {
         };
         let before = self.waiting.len();
         self.waiting.retain(|waiting| {
-            !matches!(waiting, Effect::Play { token, .. } | Effect::Say { token, .. } if token == stopped)
+            !matches!(
+                waiting,
+                Effect::Play { token, .. } | Effect::Say { token, .. } | Effect::Transfer { token, .. }
+                    if token == stopped
+            )
         });
         self.waiting.len() != before
     }

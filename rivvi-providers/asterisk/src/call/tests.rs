@@ -10,7 +10,7 @@ use rivvi_core::flow::{Flow, Session};
 use rivvi_core::provider::{Answerer, CallEvent, Recognized};
 
 use super::order::Order;
-use super::{CallMachine, Happening, Lead, Leg, Mark, Talk};
+use super::{CallMachine, Happening, Lead, Leg, Mark, Orphan, Talk};
 use crate::ari::{ChannelState, Event, What};
 
 mod failures;

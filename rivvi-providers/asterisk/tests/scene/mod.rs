@@ -304,6 +304,27 @@ impl Console {
         ids.filter(|id| id.starts_with(&call.to_string())).collect()
     }
 
+    /// The bridges of a call.
+    pub(crate) async fn bridges_of(&self, call: CallId) -> Vec<serde_json::Value> {
+        let all = self.get("bridges").await;
+        let own = |bridge: &&serde_json::Value| bridge["id"].as_str().unwrap().starts_with(&call.to_string());
+        all.as_array().unwrap().iter().filter(own).cloned().collect()
+    }
+
+    /// Waits until a bridge of a call holds so many channels; of a call without bridges that is none.
+    pub(crate) async fn until_bridged(&self, clock: &SystemClock, call: CallId, channels: usize) {
+        let by = clock.now() + PATIENCE;
+        loop {
+            let bridges = self.bridges_of(call).await;
+            let there = bridges.first().map_or(0, |bridge| bridge["channels"].as_array().unwrap().len());
+            if there == channels {
+                return;
+            }
+            assert!(clock.now() < by, "{channels} channels were not bridged: {bridges:?}");
+            clock.sleep_until(clock.now() + Duration::from_millis(50)).await;
+        }
+    }
+
     /// A stored recording, as WAV.
     pub(crate) async fn recording(&self, name: &str) -> Vec<u8> {
         let url = self.url.join(&format!("/ari/recordings/stored/{name}/file")).unwrap();
