@@ -7,12 +7,12 @@ use rivvi_core::clock::Clock;
 use rivvi_core::domain::{CallId, Personal};
 use rivvi_core::flow::{RecordingRules, Token};
 use rivvi_core::provider::RecognitionRequest;
-use rivvi_core::storage::object_store::{ObjectStoreExt, path::Path};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ari::{AriError, Originate};
 use crate::call::{CallMachine, Happening, Order, Presses};
 use crate::hearing::Ear;
+use crate::keep::keep;
 use crate::media::{Speaker, media_uri};
 use crate::options::AsteriskOptions;
 use crate::server::Server;
@@ -256,14 +256,7 @@ impl Actor {
             None => Some(format!("recording:{name}")),
             Some(store) => {
                 let place = format!("{}/{name}.wav", self.terms.folder);
-                let kept = match self.server.client.recording(&name).await {
-                    Ok(bytes) => {
-                        let put = store.store().put(&Path::from(place.as_str()), bytes.into()).await;
-                        put.map(drop).map_err(|error| error.to_string())
-                    }
-                    Err(error) => Err(error.to_string()),
-                };
-                match kept {
+                match keep(&self.server.client, &name, store, &place).await {
                     Ok(()) => {
                         let path = format!("recordings/stored/{name}");
                         // What cannot be removed stays on the server, and does no harm there.
@@ -271,7 +264,7 @@ impl Actor {
                         Some(place)
                     }
                     Err(error) => {
-                        tracing::warn!(call = %self.call, error, "a recording could not be kept; it stays on the server");
+                        tracing::warn!(call = %self.call, %error, "a recording could not be kept; it stays on the server");
                         None
                     }
                 }

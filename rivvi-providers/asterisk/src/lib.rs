@@ -35,6 +35,7 @@ mod call;
 mod check;
 mod choose;
 mod hearing;
+mod keep;
 mod link;
 mod lookup;
 mod media;

@@ -19,6 +19,8 @@ use super::event::{ACTION_RESULT, Bridge, Channel, KNOWN, UserEvent};
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// How long a request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// How long the whole of a recording may take.
+const DOWNLOAD_MAX: Duration = Duration::from_secs(3600);
 /// Asterisk closes connections after 15 s without a request; ours are given up before.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
@@ -218,11 +220,11 @@ impl Client {
     }
 
     /// A stored recording, as WAV.
-    pub(crate) async fn recording(&self, name: &str) -> Result<Bytes, AriError> {
+    pub(crate) async fn recording(&self, name: &str) -> Result<Download, AriError> {
         let request = self.request(Method::GET, &format!("recordings/stored/{name}/file"), &[], None);
-        let answer = request.send().await.map_err(failed)?;
+        let answer = within(request.timeout(DOWNLOAD_MAX).send()).await?;
         refused(answer.status(), false, None)?;
-        answer.bytes().await.map_err(failed)
+        Ok(Download(answer))
     }
 
     /// Asks for something to be done, and does not care for the answer's content.
@@ -267,6 +269,25 @@ impl Client {
             Some(body) => request.json(&body),
             None => request,
         }
+    }
+}
+
+/// Something large that comes in pieces.
+#[derive(Debug)]
+pub(crate) struct Download(reqwest::Response);
+
+impl Download {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AriError> {
+        within(self.0.chunk()).await
+    }
+}
+
+/// What is waited for no longer than for any request.
+async fn within<T>(answer: impl Future<Output = reqwest::Result<T>>) -> Result<T, AriError> {
+    match tokio::time::timeout(REQUEST_MAX, answer).await {
+        Ok(answer) => answer.map_err(failed),
+        Err(_) => Err(AriError::Timeout),
     }
 }
 

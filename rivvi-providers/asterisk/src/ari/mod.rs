@@ -9,7 +9,7 @@ mod media;
 mod socket;
 mod tls;
 
-pub(crate) use client::{APP, Client, Originate};
+pub(crate) use client::{APP, Client, Download, Originate};
 pub(crate) use error::AriError;
 pub(crate) use event::{Bridge, Channel, ChannelState, DialStatus, Event, What};
 pub(crate) use media::MediaSocket;

@@ -29,7 +29,7 @@ const DETECTED: &str = "detected";
 pub(crate) const HEARS: &str = "-h";
 /// How long to wait for the end of a channel that was asked to end, before asking again.
 const END_MAX: TimeDelta = TimeDelta::seconds(5);
-/// How long after the end of a call its recordings are waited for.
+/// How long after the end of a call the ends of its recordings are waited for.
 const RECORDINGS_MAX: TimeDelta = TimeDelta::seconds(30);
 
 /// Something that happened, for [`CallMachine::take`].
@@ -101,8 +101,10 @@ pub(crate) struct CallMachine {
     entered: bool,
     /// With what it was found there, so that the event that tells the same is not taken for another coming.
     found_with: Option<Vec<String>>,
-    /// When it is done, whatever is missing.
+    /// Until when the ends of its recordings are waited for.
     done_by: Option<DateTime<Utc>>,
+    /// They are not waited for any more.
+    late: bool,
     done: bool,
 }
 
@@ -121,6 +123,7 @@ impl CallMachine {
             entered: false,
             found_with: None,
             done_by: None,
+            late: false,
             done: false,
         }
     }
@@ -339,9 +342,12 @@ impl CallMachine {
 
     fn finish(&mut self, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         let recording = matches!(&self.lead, Lead::Flow(talk) if talk.is_recording());
-        let complete = self.keeping == 0 && !self.recording_all && !recording;
-        let late = self.done_by.is_some_and(|by| by <= now);
-        if self.leg.is_over() && (complete || late) && !std::mem::replace(&mut self.done, true) {
+        if self.done_by.is_some_and(|by| by <= now) {
+            (self.done_by, self.late) = (None, true);
+        }
+        // What is being kept takes as long as it takes.
+        let complete = self.keeping == 0 && (self.late || !self.recording_all && !recording);
+        if self.leg.is_over() && complete && !std::mem::replace(&mut self.done, true) {
             self.done_by = None;
             orders.push(Order::Done);
         }

@@ -111,11 +111,17 @@ fn a_recording_that_was_never_begun_is_not_waited_for_and_others_are() {
     assert_eq!(line.happens(Happening::NotRecorded { token: None }), [Order::Done]);
 
     let mut line = recorded();
+    line.own(destroyed());
+    assert_eq!(line.waits(), [Order::Done], "the end of the recording was never told");
+
+    let mut line = recorded();
     let finished = What::RecordingFinished { name: format!("{CALL}-all") };
     assert!(matches!(line.event(&format!("{CALL}-ear"), finished)[..], [Order::Keep { .. }]));
     let token = rivvi_core::flow::Token(7);
     assert_eq!(line.happens(Happening::NotRecorded { token: Some(token) }), []);
     assert!(!line.own(destroyed()).contains(&Order::Done), "what is being kept is waited for");
+    assert_eq!(line.waits(), [], "however long that takes");
+    assert_eq!(line.machine.wake_at(), None);
     assert_eq!(line.happens(Happening::Kept { token: None, reference: None }), [Order::Done]);
 }
 
