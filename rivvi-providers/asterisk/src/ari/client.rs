@@ -344,3 +344,53 @@ async fn read_refusal(answer: reqwest::Response) -> Result<reqwest::Response, Ar
 fn refused(status: StatusCode, allocation: bool, retry_after: Option<Duration>) -> Result<(), AriError> {
     if status.is_success() { Ok(()) } else { Err(AriError::Refused { status, allocation, retry_after }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use rivvi_core::domain::ProviderName;
+    use rivvi_core::provider::{Delivery, ProviderErrorKind as Kind};
+
+    use super::*;
+
+    /// Answers of a real Asterisk 22.10, and what they mean for a call that was to be placed.
+    #[tokio::test]
+    async fn what_asterisk_answers_is_told_for_what_it_is() {
+        use Delivery::{NotSent, Unknown};
+        let message = |text: &str| json!({ "message": text });
+        for (status, body, expected) in [
+            (200, json!({ "id": "x" }), None),
+            (204, Value::Null, None),
+            (400, message("Endpoint must be specified"), Some((Kind::InvalidRequest, NotSent))),
+            (
+                400,
+                message("Invalid reason for hangup reason provided"),
+                Some((Kind::InvalidRequest, NotSent)),
+            ),
+            (401, message("Authentication required"), Some((Kind::Unauthorized, NotSent))),
+            (403, message("Write access denied"), Some((Kind::Unauthorized, NotSent))),
+            (404, message("Channel not found"), Some((Kind::InvalidRequest, NotSent))),
+            (404, message("ARI URLs do not end with a slash."), Some((Kind::InvalidRequest, NotSent))),
+            (
+                409,
+                message("Channel with given unique ID already exists"),
+                Some((Kind::InvalidRequest, NotSent)),
+            ),
+            (409, message("Channel not in Stasis application"), Some((Kind::InvalidRequest, NotSent))),
+            (500, json!({ "error": "Allocation failed" }), Some((Kind::Unavailable, NotSent))),
+            (500, message("Internal Server Error"), Some((Kind::Unavailable, Unknown))),
+            (503, Value::Null, Some((Kind::RateLimited, NotSent))),
+        ] {
+            let answer = http::Response::builder().status(status).body(body.to_string()).unwrap();
+            let read = read_refusal(reqwest::Response::from(answer)).await.err();
+            let told = read.map(|error| {
+                let told = error.told_as(&ProviderName::new("asterisk"), "place_call");
+                assert!(
+                    !format!("{told:?} {told}").contains("message"),
+                    "no text of the server is passed on"
+                );
+                (told.kind, told.delivery)
+            });
+            assert_eq!(told, expected, "{status} {body}");
+        }
+    }
+}

@@ -39,6 +39,8 @@ fn every_recorded_ending_is_told_for_what_it_was() {
         ("answered_key_we_hang_up", false, AnsweredHuman, "16 normal clearing"),
         ("rings_until_our_timeout", true, NoAnswer, "19 no answer (SIP 480)"),
         ("we_cancel_while_it_rings", true, Canceled, "16 normal clearing"),
+        ("ended_by_us_as_busy", true, Busy, "17 user busy"),
+        ("asked_over_the_socket", false, AnsweredHuman, "16 normal clearing"),
         ("nobody_listens", false, Failed, "18 no user responding (SIP 408)"),
         ("nobody_listens_until_our_timeout", false, Failed, "19 no answer (SIP 480)"),
         ("sip_403", false, Rejected, "21 call rejected (SIP 403)"),
@@ -64,6 +66,23 @@ fn every_recorded_ending_is_told_for_what_it_was() {
         };
         assert_eq!((*disposition, why.as_deref()), (expected, Some(reason)), "{name}");
         assert_eq!(talk_time.is_some(), answered, "{name}");
+    }
+}
+
+#[test]
+fn what_the_dialplan_detected_before_anything_else_was_told_is_heard() {
+    for (name, by) in
+        [("dialplan_detected_human", Answerer::Human), ("dialplan_detected_machine", Answerer::Machine)]
+    {
+        let mut line = Line::of(ASK);
+        let orders: Vec<Order> =
+            scenario(name).into_iter().flat_map(|event| line.happens(Happening::Event(event))).collect();
+        let heard = orders.iter().filter_map(|order| match order {
+            Order::Tell { event: CallEvent::Answered { by }, .. } => Some(*by),
+            _ => None,
+        });
+        assert_eq!(heard.collect::<Vec<_>>(), [Answerer::Unknown, by], "{name}");
+        assert_eq!(playing(&orders), ["q"], "{name}");
     }
 }
 
