@@ -199,7 +199,7 @@ impl Client {
         Ok(known.map(|Variable { value }| value))
     }
 
-    /// Tells the application that leads a channel the result of an action.
+    /// Tells the application that leads a channel the result of an action. If either is gone, nobody waits for it.
     pub(crate) async fn tell_result(
         &self,
         app: &str,
@@ -210,7 +210,9 @@ impl Client {
         let query = [("application", app), ("source", &format!("channel:{channel}"))];
         let told = UserEvent { key: key.to_owned(), result: result.clone() };
         let body = Some(json!({ "variables": told }));
-        self.tell(Method::POST, &format!("events/user/{ACTION_RESULT}"), &query, body).await
+        let told = self.tell(Method::POST, &format!("events/user/{ACTION_RESULT}"), &query, body).await;
+        let gone = [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY].map(Some);
+        told.or_else(|error| if gone.contains(&error.status()) { Ok(()) } else { Err(error) })
     }
 
     /// Ends a channel. One that is gone has ended.
