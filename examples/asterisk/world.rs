@@ -79,7 +79,7 @@ impl HostAction for Noted {
     }
 
     async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, HostError> {
-        eprintln!("call {}: asked for {}", item.call_id, self.name);
+        eprintln!("contact {}: asked for {}", item.contact_id, self.name);
         Ok(ActionResult::done())
     }
 }

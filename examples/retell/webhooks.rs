@@ -25,7 +25,7 @@ pub(crate) async fn serve(listener: TcpListener, rivvi: Rivvi) {
 async fn webhook(State(rivvi): State<Rivvi>, request: Request) -> Response<Body> {
     let Some(request) = whole(request).await else { return status(StatusCode::PAYLOAD_TOO_LARGE) };
     match rivvi.receive("retell", &request).await {
-        Ok(()) => status(StatusCode::NO_CONTENT),
+        Ok(answer) => answer.map(Body::from),
         Err(error) => refuse(&error),
     }
 }

@@ -22,6 +22,7 @@ pub mod flow;
 pub mod import;
 pub mod limit;
 pub mod machine;
+pub mod message;
 pub mod policy;
 pub mod provider;
 pub mod storage;

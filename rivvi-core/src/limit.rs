@@ -23,6 +23,12 @@ pub enum PaceKey {
     Provider(ProviderName),
     /// Everything that shows one caller number.
     CallerId(CallerId),
+    /// Every message an organization sends.
+    Messages(OrgId),
+    /// Every message a campaign sends.
+    CampaignMessages(CampaignId),
+    /// Every text message that comes from one sender.
+    Sender(String),
 }
 
 /// A key with its rate.

@@ -1,4 +1,4 @@
-//! One attempt to reach a contact by voice.
+//! One attempt to reach a contact.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::disposition::Disposition;
 use super::ids::{CallId, ContactId, NodeId, OrgId, RunId};
+use super::message::{Medium, Message};
 use super::organization::CallerId;
 use super::personal::Personal;
 use super::phone::E164;
 use crate::provider::Answerer;
 
-/// One attempt to reach a contact by voice, or a call in which a contact called back.
+/// One attempt to reach a contact, by voice or by [message](CallDetail::message), or a call in which a contact called
+/// back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Call {
@@ -72,6 +74,11 @@ impl Call {
             CallState::Ended { disposition } => Some(disposition),
             _ => None,
         }
+    }
+
+    /// By what it tries to reach the contact.
+    pub fn medium(&self) -> Medium {
+        self.detail.message.as_ref().map_or(Medium::Voice, |message| message.medium)
     }
 
     /// Whether it holds a slot: everything that has not ended.
@@ -169,6 +176,9 @@ impl Lease {
 #[serde(default)]
 #[non_exhaustive]
 pub struct CallDetail {
+    /// The message, if the attempt is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<Message>>,
     /// From answer to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub talk_time: Option<Duration>,

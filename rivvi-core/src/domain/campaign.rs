@@ -8,14 +8,16 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ids::{CampaignId, OrgId};
+use super::message::Medium;
 use super::organization::CallsPerSecond;
 use super::personal::Personal;
 use super::phone::Region;
 use super::prompt::{ContactVariables, Prompt};
 use super::span::Span;
 use crate::flow::{Flow, FlowError, FlowTerms};
-use crate::import::{DateOrder, Dedupe, ImportRules, PromptRule};
+use crate::import::{DateOrder, Dedupe, ImportRules, MessageRule, PromptRule};
 use crate::policy::caps::Caps;
+use crate::policy::follow_up::{self, FollowUp, SmsText};
 use crate::policy::hours::{CallingHours, CallingWindow, DateRange};
 use crate::policy::retry::RetryPlan;
 use crate::policy::zone::ZonePolicy;
@@ -92,9 +94,19 @@ pub struct CampaignDefinition {
     /// What to do with contacts whose zone is unknown or ambiguous; the organization's policy if absent.
     #[serde(default)]
     pub zone_policy: Option<ZonePolicy>,
+    /// The text message of campaigns by text message, and what becomes of answers to any of the campaign's messages.
+    #[serde(default, skip_serializing_if = "MessageSettings::is_default")]
+    pub message: MessageSettings,
+    /// Links that messages may hold as `links.NAME`: their followers are counted if the engine has
+    /// [`ShortLinks`](crate::message::ShortLinks).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
     /// Which dispositions are tried again, when and how often.
     #[serde(default)]
     pub retry: RetryPlan,
+    /// What follows what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follow_up: Vec<FollowUp>,
     /// How often a number may be attempted, over all runs of the organization.
     #[serde(default)]
     pub caps: Caps,
@@ -196,7 +208,58 @@ impl CampaignDefinition {
         if let Err(error) = self.check_flow(None) {
             return wrong("flow", &error.to_string());
         }
+        if let Some((key, problem)) = self.messages_problem() {
+            return wrong(&key, &problem);
+        }
         Ok(self)
+    }
+
+    /// What is wrong with messages, links and follow-ups.
+    fn messages_problem(&self) -> Option<(String, String)> {
+        let problem = |key: &str, problem: &str| Some((key.to_owned(), problem.to_owned()));
+        match (self.channel, &self.message.text) {
+            (Channel::Sms, None) => return problem("message.text", "expected the text that is sent"),
+            (Channel::Voice | Channel::Hybrid, Some(_)) => {
+                return problem(
+                    "message.text",
+                    "expected only with `channel = \"sms\"`; see `follow_up` for others",
+                );
+            }
+            _ => {}
+        }
+        let receipts = Span::from_mins(1)..=Span::from_days(7);
+        if !receipts.contains(&self.message.receipt_within) {
+            return problem("message.receipt_within", "expected \"1m\" to \"7d\"");
+        }
+        if self.links.len() > LINKS_MAX {
+            return problem("links", "expected at most 32 links");
+        }
+        for (name, target) in &self.links {
+            if !target.parse::<http::Uri>().is_ok_and(|url| url.host().is_some() && url.scheme().is_some()) {
+                return problem(
+                    &format!("links.{name}"),
+                    "expected an address such as \"https://clinic.example/give\"",
+                );
+            }
+        }
+        let texts = self.follow_up.iter().filter(|step| step.medium() == Some(Medium::Sms));
+        if let (Channel::Voice, Some(step)) = (self.channel, texts.into_iter().next()) {
+            let problem = format!("\"{}\" sends a text message: expected `channel = \"hybrid\"`", step.name);
+            return Some(("channel".into(), problem));
+        }
+        follow_up::problem_of(&self.follow_up, self.channel.medium())
+    }
+
+    /// Every medium that contacts may be reached by.
+    pub fn media(&self) -> BTreeSet<Medium> {
+        let follow_ups = self.follow_up.iter().filter_map(FollowUp::medium);
+        std::iter::once(self.channel.medium()).chain(follow_ups).collect()
+    }
+
+    /// The text message of the campaign itself.
+    pub fn main_message(&self) -> Option<SmsText> {
+        let text = self.message.text.clone()?;
+        Some(SmsText { text, sender: self.message.sender.clone() })
     }
 
     /// The same campaign, whose conversation a flow leads.
@@ -243,7 +306,33 @@ impl CampaignDefinition {
         rules.date_order = self.import.date_order;
         rules.prompt =
             self.prompt.clone().map(|prompt| PromptRule { prompt, variables: self.variables.clone() });
+        rules.sends_sms = self.media().contains(&Medium::Sms);
+        let texts: BTreeMap<_, _> =
+            self.certain_texts().into_iter().map(|(key, text)| (key, text.clone())).collect();
+        rules.messages = (!texts.is_empty()).then(|| MessageRule {
+            texts,
+            variables: self.variables.clone(),
+            links: self.links.clone(),
+        });
         rules
+    }
+
+    /// The texts whose variables are known at import: those of follow-ups that an action leads to may use what it was asked
+    /// for with.
+    fn certain_texts(&self) -> Vec<(String, &crate::message::MessageTemplate)> {
+        let main = self.message.text.as_ref().map(|text| ("message.text".to_owned(), text));
+        let certain = self.follow_up.iter().filter(|step| !self.is_from_action(step));
+        main.into_iter().chain(certain.flat_map(FollowUp::named_templates)).collect()
+    }
+
+    /// Whether an action leads to a follow-up, over others or not.
+    fn is_from_action(&self, step: &FollowUp) -> bool {
+        step.on.iter().any(|on| {
+            let before =
+                on.step.as_ref().and_then(|name| self.follow_up.iter().find(|step| step.name == *name));
+            matches!(on.event, follow_up::PlanEvent::Action(_))
+                || before.is_some_and(|step| self.is_from_action(step))
+        })
     }
 }
 
@@ -266,8 +355,51 @@ pub enum Channel {
     Voice,
     /// By text messages.
     Sms,
-    /// By calls and text messages.
+    /// By calls and, as [follow-ups](FollowUp), text messages.
     Hybrid,
+}
+
+impl Channel {
+    /// By what the campaign's own attempts are made.
+    pub const fn medium(self) -> Medium {
+        match self {
+            Self::Voice | Self::Hybrid => Medium::Voice,
+            Self::Sms => Medium::Sms,
+        }
+    }
+}
+
+/// The most links of a campaign.
+const LINKS_MAX: usize = 32;
+
+/// Text messages of a campaign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessageSettings {
+    /// What the campaign's own message says, if it sends text messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<crate::message::MessageTemplate>,
+    /// Who it comes from; the organization's sender if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender: Option<super::message::Sender>,
+    /// How long the network may try to deliver a message, and how long its receipt is waited for. Default 3 days.
+    pub receipt_within: Span,
+    /// The action of the host that gets every answer to a message, with `text`, `reply_id` and `message_id`; if absent,
+    /// answers are kept with the message and told in the journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_reply: Option<String>,
+}
+
+impl Default for MessageSettings {
+    fn default() -> Self {
+        Self { text: None, sender: None, receipt_within: Span::from_days(3), on_reply: None }
+    }
+}
+
+impl MessageSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Limits of one campaign, beside those of its organization.
@@ -278,6 +410,9 @@ pub struct CampaignLimits {
     pub concurrent_calls: Option<u32>,
     /// Calls of the campaign started per second.
     pub calls_per_second: Option<CallsPerSecond>,
+    /// Messages of the campaign sent per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages_per_second: Option<CallsPerSecond>,
 }
 
 /// How a single call is made.

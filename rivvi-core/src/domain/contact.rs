@@ -11,7 +11,7 @@ use super::ids::{CallId, ContactId, OrgId, RunId};
 use super::person::PersonFields;
 use super::personal::Personal;
 use super::phone::E164;
-use crate::policy::retry::RetriesUsed;
+use crate::policy::follow_up::PlanProgress;
 use crate::policy::zone::ResolvedZones;
 
 /// One row of a run: whom to reach and where that stands.
@@ -75,10 +75,11 @@ impl Contact {
 pub struct ContactStatus {
     /// The state.
     pub state: ContactState,
-    /// Calls of this run whose phone may have rung.
+    /// Calls and text messages of this run that may have reached the phone.
     pub attempts: u32,
-    /// Retries made so far, per cause.
-    pub retries: RetriesUsed,
+    /// How far it has come in the plan of its campaign.
+    #[serde(default)]
+    pub plan: PlanProgress,
     /// Calls in a row that nobody could have answered: proved not to have been placed, or ended by us before.
     pub not_placed: u32,
     /// How the last call ended.
@@ -93,7 +94,7 @@ impl ContactStatus {
         Self {
             state: ContactState::Waiting { due_at },
             attempts: 0,
-            retries: RetriesUsed::default(),
+            plan: PlanProgress::default(),
             not_placed: 0,
             last_disposition: None,
             sequence: 0,
@@ -153,17 +154,20 @@ pub enum Exclusion {
     InvalidNumber,
     /// A rule of the host refused.
     HostRule,
+    /// The number cannot receive text messages, and nothing else is planned.
+    NoSms,
 }
 
 impl Exclusion {
     /// Every exclusion, in the order of declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Suppressed,
         Self::UnknownZone,
         Self::NoLegalInstant,
         Self::Cap,
         Self::InvalidNumber,
         Self::HostRule,
+        Self::NoSms,
     ];
 
     /// The name used in reports and metrics.
@@ -175,6 +179,7 @@ impl Exclusion {
             Self::Cap => "cap",
             Self::InvalidNumber => "invalid_number",
             Self::HostRule => "host_rule",
+            Self::NoSms => "no_sms",
         }
     }
 }

@@ -29,11 +29,13 @@ pub enum Disposition {
     Unknown,
     /// Proved not to have been dialled; not an attempt.
     NotPlaced,
+    /// A message was handed to its provider; [what became of it](super::MessageDelivery) is told later.
+    Sent,
 }
 
 impl Disposition {
     /// Every disposition, in the order of declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AnsweredHuman,
         Self::Voicemail,
         Self::Busy,
@@ -44,6 +46,7 @@ impl Disposition {
         Self::Canceled,
         Self::Unknown,
         Self::NotPlaced,
+        Self::Sent,
     ];
 
     /// The name used in campaign files, reports and metrics.
@@ -59,6 +62,7 @@ impl Disposition {
             Self::Canceled => "canceled",
             Self::Unknown => "unknown",
             Self::NotPlaced => "not_placed",
+            Self::Sent => "sent",
         }
     }
 
@@ -79,7 +83,7 @@ impl fmt::Display for Disposition {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Reached: a human answered.
+    /// Reached: a human answered, or a message was delivered.
     Completed,
     /// Attempted as often as the plan and the caps allow, without reaching a human.
     Exhausted,
@@ -91,12 +95,24 @@ pub enum Outcome {
     Cancelled,
     /// The last call's fate could not be found out, so nobody calls again.
     Unknown,
+    /// A message could not be delivered, and its text was said to a human by speech synthesis instead.
+    FallbackDelivered,
+    /// A message could not be delivered, and no human heard its text by speech synthesis either.
+    FallbackFailed,
 }
 
 impl Outcome {
     /// Every outcome, in the order of declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Completed, Self::Exhausted, Self::Excluded, Self::Expired, Self::Cancelled, Self::Unknown];
+    pub const ALL: [Self; 8] = [
+        Self::Completed,
+        Self::Exhausted,
+        Self::Excluded,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Unknown,
+        Self::FallbackDelivered,
+        Self::FallbackFailed,
+    ];
 
     /// The name used in reports and metrics.
     pub const fn name(self) -> &'static str {
@@ -107,6 +123,8 @@ impl Outcome {
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
             Self::Unknown => "unknown",
+            Self::FallbackDelivered => "fallback_delivered",
+            Self::FallbackFailed => "fallback_failed",
         }
     }
 }

@@ -7,6 +7,7 @@ use super::call::ProviderName;
 use super::contact::Exclusion;
 use super::disposition::{Disposition, Outcome};
 use super::ids::{CallId, CampaignId, ContactId, OrgId, RunId};
+use super::message::{DeliveryFailure, DeliveryState, Medium};
 use super::run::{Ending, RunState};
 use super::suppression::Suppression;
 use crate::policy::retry::RetryCause;
@@ -106,6 +107,9 @@ pub enum Event {
         attempt: u32,
         /// The end of the legal interval.
         legal_until: DateTime<Utc>,
+        /// By what.
+        #[serde(skip_serializing_if = "is_voice", default)]
+        medium: Medium,
     },
     /// The provider accepted the call.
     CallPlaced {
@@ -173,6 +177,45 @@ pub enum Event {
         /// The call.
         call_id: CallId,
     },
+    /// More became known about the fate of a message.
+    MessageDelivery {
+        /// The message.
+        call_id: CallId,
+        /// Where it is.
+        state: DeliveryState,
+        /// Why it did not arrive, if it did not.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        failure: Option<DeliveryFailure>,
+        /// The provider's own code for that.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        code: Option<String>,
+    },
+    /// The contact answered a message.
+    MessageReplied {
+        /// The message.
+        call_id: CallId,
+    },
+    /// A link of a message was followed, or the message was seen to be opened.
+    MessageOpened {
+        /// The message.
+        call_id: CallId,
+    },
+    /// A follow-up begins at an instant at the earliest.
+    FollowUpPlanned {
+        /// Its name.
+        step: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// A follow-up could not take place.
+    FollowUpSkipped {
+        /// Its name.
+        step: String,
+        /// The rule that decided.
+        rule: String,
+        /// Its finding.
+        reason: String,
+    },
     /// The contact calls back.
     CalledBack {
         /// The call it answers.
@@ -237,6 +280,11 @@ pub enum Event {
     },
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_voice(medium: &Medium) -> bool {
+    *medium == Medium::Voice
+}
+
 impl Event {
     /// The type of the event as it stands in the serialized form.
     pub const fn name(&self) -> &'static str {
@@ -256,6 +304,11 @@ impl Event {
             Self::CallbackRequested { .. } => "callback_requested",
             Self::CallEnded { .. } => "call_ended",
             Self::CallEnriched { .. } => "call_enriched",
+            Self::MessageDelivery { .. } => "message_delivery",
+            Self::MessageReplied { .. } => "message_replied",
+            Self::MessageOpened { .. } => "message_opened",
+            Self::FollowUpPlanned { .. } => "follow_up_planned",
+            Self::FollowUpSkipped { .. } => "follow_up_skipped",
             Self::CalledBack { .. } => "called_back",
             Self::InboundEnded { .. } => "inbound_ended",
             Self::RetryPlanned { .. } => "retry_planned",

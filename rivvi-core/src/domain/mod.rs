@@ -22,7 +22,7 @@ mod suppression;
 pub use call::{Call, CallDetail, CallState, Currency, Direction, Lease, Money, ProviderName, ResponseTime};
 pub use campaign::{
     AtEnd, CallSettings, Campaign, CampaignDefinition, CampaignError, CampaignLimits, Channel,
-    ImportSettings, InboundSettings, RunSettings,
+    ImportSettings, InboundSettings, MessageSettings, RunSettings,
 };
 pub use contact::{Contact, ContactState, ContactStatus, Exclusion, Priority};
 pub use disposition::{Disposition, Outcome};
@@ -32,11 +32,11 @@ pub use message::{
     DeliveryFailure, DeliveryState, EmailAddress, Medium, Message, MessageDelivery, MessageEncoding,
     MessageSize, Reply, Sender,
 };
-pub use organization::{CallerId, CallsPerSecond, Organization, OrganizationLimits};
+pub use organization::{CallerId, CallsPerSecond, OptOutSettings, Organization, OrganizationLimits};
 pub use person::{Person, PersonFields};
 pub use personal::{Personal, Secret};
 pub use phone::{E164, NumberKind, PhoneError, Region, UnknownRegion};
 pub use prompt::{ContactVariables, Prompt};
-pub use run::{Ending, Run, RunState, RunTally};
+pub use run::{Ending, MessageTally, Run, RunState, RunTally};
 pub use span::{Span, SpanError};
 pub use suppression::{Suppression, SuppressionSource};

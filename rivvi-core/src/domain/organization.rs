@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::ids::OrgId;
+use super::message::Sender;
 use super::phone::{E164, Region};
 use crate::policy::hours::CallingHours;
 use crate::policy::zone::ZonePolicy;
@@ -34,6 +35,12 @@ pub struct Organization {
     /// the number if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbound_agent_id: Option<String>,
+    /// Who its text messages come from, where a campaign names nobody else; its caller number if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sms_sender: Option<Sender>,
+    /// What happens when people answer its text messages with a wish for no more.
+    #[serde(default)]
+    pub opt_out: OptOutSettings,
 }
 
 impl Organization {
@@ -56,6 +63,67 @@ impl Organization {
             limits: OrganizationLimits::default(),
             zone_policy: ZonePolicy::default(),
             inbound_agent_id: None,
+            sms_sender: None,
+            opt_out: OptOutSettings::default(),
+        }
+    }
+
+    /// Who its text messages come from, where a campaign names nobody else.
+    pub fn sender(&self) -> Sender {
+        self.sms_sender.clone().unwrap_or(Sender::Number(self.caller_id.0))
+    }
+}
+
+/// Answers to text messages that mean: no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptOutSettings {
+    /// Words beside those that every organization has: STOP, QUIT, END, REVOKE, OPT OUT, CANCEL, UNSUBSCRIBE
+    /// (47 CFR 64.1200(a)(10)), and the Hebrew ones for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
+    /// What is answered, once; nothing if empty. A plain text if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<String>,
+}
+
+impl OptOutSettings {
+    /// The words that every organization has.
+    pub const WORDS: [&'static str; 12] = [
+        "stop",
+        "stopall",
+        "quit",
+        "end",
+        "revoke",
+        "opt out",
+        "optout",
+        "cancel",
+        "unsubscribe",
+        "הסר",
+        "הסירו",
+        "הסרה",
+    ];
+
+    /// Whether an answer is one of the words: capitals, blanks and punctuation around it make no difference.
+    pub fn is_opt_out(&self, text: &str) -> bool {
+        let plain = |text: &str| {
+            let words = text
+                .split(|c: char| c.is_whitespace() || c == '-' || c == '_')
+                .filter(|word| !word.is_empty());
+            let text = words.collect::<Vec<_>>().join(" ").to_lowercase();
+            text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
+        };
+        let answer = plain(text);
+        !answer.is_empty()
+            && (Self::WORDS.contains(&&*answer) || self.words.iter().any(|word| plain(word) == answer))
+    }
+
+    /// What is answered to an opt-out, if anything is.
+    pub fn confirmation(&self, organization: &str) -> Option<String> {
+        match self.confirmation.as_deref() {
+            Some("") => None,
+            Some(text) => Some(text.to_owned()),
+            None => Some(format!("{organization}: you will get no more messages or calls from us.")),
         }
     }
 }
@@ -75,6 +143,9 @@ pub struct OrganizationLimits {
     pub calls_per_second: Option<CallsPerSecond>,
     /// Calls started per second that show the same caller number; carriers limit that. `None` is no limit.
     pub caller_id_calls_per_second: Option<CallsPerSecond>,
+    /// Text messages and e-mails sent per second; `None` is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages_per_second: Option<CallsPerSecond>,
     /// Runs active at once. Default 1.
     pub active_runs: u32,
 }
@@ -85,6 +156,7 @@ impl Default for OrganizationLimits {
             concurrent_calls: 20,
             calls_per_second: None,
             caller_id_calls_per_second: None,
+            messages_per_second: None,
             active_runs: 1,
         }
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::call::Call;
 use super::campaign::CampaignDefinition;
 use super::contact::{ContactState, Exclusion};
 use super::disposition::{Disposition, Outcome};
 use super::ids::{CampaignId, OrgId, RunId};
+use super::message::{DeliveryState, Medium, Message};
 use crate::import::ImportReport;
 
 /// One execution of a campaign over an imported sheet.
@@ -218,6 +220,80 @@ pub struct RunTally {
     pub dispositions: BTreeMap<Disposition, u64>,
     /// The most calls that were live at once.
     pub live_calls_max: u64,
+    /// What became of messages.
+    pub messages: MessageTally,
+}
+
+/// Counts of the messages of a run. Messages handed to a provider are counted by [`Disposition::Sent`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MessageTally {
+    /// [Parts](super::MessageSize::parts) of text messages handed to a provider.
+    pub parts: u64,
+    /// Messages that were delivered, as their providers tell.
+    pub delivered: u64,
+    /// Messages that the network could not deliver.
+    pub undelivered: u64,
+    /// Messages that the provider could not send.
+    pub failed: u64,
+    /// Answers that came in.
+    pub replies: u64,
+    /// Messages that were opened, as far as can be told; whose links were followed count.
+    pub opened: u64,
+    /// Times that links were followed.
+    pub clicks: u64,
+}
+
+impl MessageTally {
+    /// Names and counts, in the order of declaration.
+    pub fn named(&self) -> [(&'static str, u64); 7] {
+        [
+            ("parts", self.parts),
+            ("delivered", self.delivered),
+            ("undelivered", self.undelivered),
+            ("failed", self.failed),
+            ("replies", self.replies),
+            ("opened", self.opened),
+            ("clicks", self.clicks),
+        ]
+    }
+
+    /// The counts in the order of [`named`](Self::named).
+    pub const fn from_counts(
+        [parts, delivered, undelivered, failed, replies, opened, clicks]: [u64; 7],
+    ) -> Self {
+        Self { parts, delivered, undelivered, failed, replies, opened, clicks }
+    }
+
+    /// Adds the counts of another tally.
+    pub fn add(&mut self, other: &Self) {
+        let sums = self.named().into_iter().zip(other.named()).map(|((_, count), (_, more))| count + more);
+        let mut counts = [0; 7];
+        counts.iter_mut().zip(sums).for_each(|(count, sum)| *count = sum);
+        *self = Self::from_counts(counts);
+    }
+
+    /// Notes how a message changed.
+    pub(crate) fn change(&mut self, before: Option<&Call>, now: &Call) {
+        let Some(message) = &now.detail.message else { return };
+        let known = before.and_then(|call| call.detail.message.as_deref());
+        let is_sent = |call: &Call| call.disposition() == Some(Disposition::Sent);
+        if message.medium == Medium::Sms && is_sent(now) && !before.is_some_and(is_sent) {
+            self.parts += u64::from(message.size().parts);
+        }
+        let state = |message: &Message| message.delivery.as_ref().map(|delivery| delivery.state);
+        let before_state = known.and_then(state);
+        match state(message).filter(|state| Some(*state) != before_state) {
+            Some(DeliveryState::Delivered) => self.delivered += 1,
+            Some(DeliveryState::Undelivered) => self.undelivered += 1,
+            Some(DeliveryState::Failed) => self.failed += 1,
+            _ => {}
+        }
+        self.replies += (message.replies.len() - known.map_or(0, |known| known.replies.len())) as u64;
+        self.opened +=
+            u64::from(message.opened_at.is_some() && known.is_none_or(|known| known.opened_at.is_none()));
+        self.clicks += u64::from(message.clicks - known.map_or(0, |known| known.clicks));
+    }
 }
 
 impl RunTally {

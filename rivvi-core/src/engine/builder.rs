@@ -13,8 +13,9 @@ use super::{EngineConfig, Inner, Rivvi};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::{IdSource, NodeId};
 use crate::import::ContactTransformer;
+use crate::message::ShortLinks;
 use crate::policy::{Policy, Rule};
-use crate::provider::VoiceProvider;
+use crate::provider::{EmailProvider, SmsProvider, VoiceProvider};
 use crate::storage::Storage;
 
 /// Puts an engine together. Only the storage has no default.
@@ -23,6 +24,9 @@ use crate::storage::Storage;
 pub struct Builder {
     storage: Option<Storage>,
     voice: Vec<Arc<dyn VoiceProvider>>,
+    sms: Vec<Arc<dyn SmsProvider>>,
+    email: Vec<Arc<dyn EmailProvider>>,
+    short_links: Option<ShortLinks>,
     clock: Arc<dyn Clock>,
     ids: IdSource,
     policy: Policy,
@@ -37,6 +41,9 @@ impl Builder {
         Self {
             storage: None,
             voice: Vec::new(),
+            sms: Vec::new(),
+            email: Vec::new(),
+            short_links: None,
             clock: Arc::new(SystemClock::new()),
             ids: IdSource::random(),
             policy: Policy::new(),
@@ -61,6 +68,34 @@ impl Builder {
     /// Adds a voice provider that the host keeps a handle to.
     pub fn shared_voice(mut self, provider: Arc<dyn VoiceProvider>) -> Self {
         self.voice.push(provider);
+        self
+    }
+
+    /// Adds a provider of text messages. The first healthy one in the order of adding sends a message.
+    pub fn sms(self, provider: impl SmsProvider) -> Self {
+        self.shared_sms(Arc::new(provider))
+    }
+
+    /// Adds a provider of text messages that the host keeps a handle to.
+    pub fn shared_sms(mut self, provider: Arc<dyn SmsProvider>) -> Self {
+        self.sms.push(provider);
+        self
+    }
+
+    /// Adds a provider of e-mail. The first healthy one in the order of adding sends an e-mail.
+    pub fn email(self, provider: impl EmailProvider) -> Self {
+        self.shared_email(Arc::new(provider))
+    }
+
+    /// Adds a provider of e-mail that the host keeps a handle to.
+    pub fn shared_email(mut self, provider: Arc<dyn EmailProvider>) -> Self {
+        self.email.push(provider);
+        self
+    }
+
+    /// Has the links of messages tell who followed them. Without, messages hold the links as the campaign has them.
+    pub fn short_links(mut self, links: ShortLinks) -> Self {
+        self.short_links = Some(links);
         self
     }
 
@@ -117,9 +152,11 @@ impl Builder {
             return Err(BuildError::Config(problem));
         }
         let mut breakers = HashMap::new();
-        for provider in &self.voice {
-            if breakers.insert(provider.name(), Breaker::default()).is_some() {
-                return Err(BuildError::SameName(provider.name().to_string()));
+        let names = self.voice.iter().map(|provider| provider.name());
+        let names = names.chain(self.sms.iter().map(|provider| provider.name()));
+        for name in names.chain(self.email.iter().map(|provider| provider.name())) {
+            if breakers.insert(name.clone(), Breaker::default()).is_some() {
+                return Err(BuildError::SameName(name.to_string()));
             }
         }
         let mut actions = HashMap::new();
@@ -138,6 +175,9 @@ impl Builder {
             this,
             storage,
             voice: self.voice,
+            sms: self.sms,
+            email: self.email,
+            short_links: self.short_links,
             breakers: std::sync::Mutex::new(breakers),
             connected: RwLock::default(),
             clock: self.clock,

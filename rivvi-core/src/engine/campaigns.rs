@@ -2,6 +2,7 @@
 
 use super::Inner;
 use crate::domain::{Aggregate, Campaign, CampaignDefinition, CampaignId, Event, JournalEntry, OrgId};
+use crate::policy::follow_up::{FollowUpAction, PlanEvent};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// Campaigns. Got from [`Rivvi::campaigns`](super::Rivvi::campaigns).
@@ -118,8 +119,27 @@ impl Campaigns<'_> {
         operation: &'static str,
         definition: &CampaignDefinition,
     ) -> Result<(), StorageError> {
-        let registered = self.inner.actions.keys().cloned().collect();
-        definition.check_flow(Some(registered)).map_err(|error| {
+        let registered = &self.inner.actions;
+        let refused = |problem: String| StorageError::new(StorageErrorKind::Refused, operation, problem);
+        let steps = definition.follow_up.iter().filter_map(|step| match &step.action {
+            FollowUpAction::Host { action } => Some((format!("follow_up \"{}\": action", step.name), action)),
+            _ => None,
+        });
+        let on_reply =
+            definition.message.on_reply.as_ref().map(|action| ("message.on_reply".to_owned(), action));
+        if let Some((key, action)) =
+            steps.chain(on_reply).find(|(_, action)| !registered.contains_key(*action))
+        {
+            return Err(refused(format!("{key}: no action \"{action}\" is registered with this engine")));
+        }
+        // What a conversation asks for may be a follow-up's to do.
+        let followed =
+            definition.follow_up.iter().flat_map(|step| &step.on).filter_map(|on| match &on.event {
+                PlanEvent::Action(action) => Some(action),
+                _ => None,
+            });
+        let known = registered.keys().chain(followed).cloned().collect();
+        definition.check_flow(Some(known)).map_err(|error| {
             StorageError::new(StorageErrorKind::Refused, operation, format!("flow: {error}"))
         })
     }

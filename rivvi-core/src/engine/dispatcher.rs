@@ -1,23 +1,27 @@
 //! From due contacts to placed calls.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use futures::future::join_all;
 
 use super::Inner;
+use super::attempt::{send_email, send_sms};
 use super::breaker::Allowance;
+use super::carrier::Carrier;
 use crate::domain::{
-    Call, CallId, Contact, ContactVariables, Lease, Personal, ProviderName, RunId, RunState,
+    Call, CallDetail, CallId, Contact, Lease, Medium, Money, NumberKind, ProviderName, RunId, RunState,
 };
-use crate::limit::{Pace, PaceKey};
-use crate::machine::{CallFact, CallInput, Intent, RunInput, begin};
-use crate::policy::{NumberFacts, Question, RunTerms};
+use crate::limit::Pace;
+use crate::machine::{CallFact, CallInput, Hindrance, Intent, RunInput, begin, hinder, look_again, refuse};
+use crate::policy::follow_up::Upcoming;
+use crate::policy::{Decision, NumberFacts, Question, RunTerms};
 use crate::provider::{
-    CallEvent, CallRef, Delivery, PlaceCall, ProviderError, ProviderErrorKind, VoiceProvider,
+    CallEvent, CallLookup, CallRef, CallUpdate, Delivery, Lookup, ProviderError, ProviderErrorKind,
 };
-use crate::storage::{BeginCalls, Limited, RunQuery, StorageError};
+use crate::storage::{BeginCalls, Change, Limited, RunQuery, StorageError};
 
 /// A call whose lease this node holds and that is to be placed.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub(super) struct Placement {
     pub(super) call: Call,
     pub(super) contact: Contact,
     pub(super) terms: Arc<RunTerms>,
-    pub(super) provider: Arc<dyn VoiceProvider>,
+    pub(super) carrier: Carrier,
     /// After this reading of the monotonic clock the right to place it may have passed to another node.
     pub(super) valid_until: Duration,
 }
@@ -35,6 +39,8 @@ pub(super) struct Placement {
 pub(super) struct Round {
     /// Calls to be placed.
     pub(super) placements: Vec<Placement>,
+    /// Messages of which nobody told yet what became of them, to be looked up.
+    pub(super) receipts: Vec<CallId>,
     /// Contacts looked at.
     pub(super) taken: u32,
     /// Runs whose next contacts wait for a live call to end, not for a time.
@@ -91,94 +97,114 @@ impl Inner {
         Ok(round)
     }
 
-    /// Begins one batch of calls of a run. Returns whether the run may have more to begin now.
+    /// Begins one batch of attempts of a run. Returns whether the run may have more to begin now.
     async fn begin_batch(&self, terms: &Arc<RunTerms>, round: &mut Round) -> Result<bool, StorageError> {
         let (run, organization) = (&terms.run, &terms.organization);
         let now = self.clock.now();
-        let (provider, calls_max) = match self.choose_provider(now).await {
-            Ok(choice) => choice,
-            Err(next_at) => {
-                round.wake_at(next_at);
-                return Ok(false);
-            }
-        };
-        let paces = paces(terms, provider.as_ref());
-        let want = calls_max.min(self.config.batch).min(organization.limits.concurrent_calls);
+        let want = self.config.batch.min(organization.limits.concurrent_calls);
         if want == 0 {
             round.full.push(run.id);
             return Ok(false);
         }
-        let grant = match self.storage.limiter.take(&paces, want, now).await {
-            Ok(grant) => grant,
-            Err(error) => {
-                tracing::warn!(%error, "no call starts without pacing");
-                round.wake_at(now + self.config.idle_max);
-                return Ok(false);
-            }
-        };
-        if grant.granted == 0 {
-            round.wake_at(grant.next_at);
+        let mut lanes = Vec::new();
+        for medium in run.definition.media() {
+            lanes.push(self.open_lane(terms, medium, want, now).await);
+        }
+        let granted = lanes.iter().map(|lane| lane.granted).sum::<u32>().min(want);
+        if granted == 0 {
+            lanes.iter().for_each(|lane| round.wake_at(lane.next_at));
             return Ok(false);
         }
         let valid_until =
             self.clock.monotonic() + self.config.lease.saturating_sub(self.config.place_timeout);
-        let lease = Lease { node: self.node, token: Lease::FIRST_TOKEN, until: now + self.config.lease };
-        let decide = |contact: &Contact, number: &NumberFacts| {
-            let decision = self.policy.decide(&Question { now, asked_at: now, terms, contact, number });
-            begin(contact, decision, now, || Intent {
-                call_id: CallId::from_uuid(self.ids.next(now)),
-                provider: provider.name(),
-                caller_id: organization.caller_id,
-                lease,
-            })
-        };
+        let receipts = Mutex::new(Vec::new());
+        let due = Due { inner: self, terms, lanes: &lanes, receipts: &receipts, now };
         let request = BeginCalls {
             run_id: run.id,
             org_id: run.org_id,
             now,
-            calls_max: grant.granted,
+            calls_max: granted,
             contacts_max: self.config.batch,
             organization_limit: organization.limits.concurrent_calls,
             run_limit: run.definition.limits.concurrent_calls,
         };
+        let decide = |contact: &Contact, number: &NumberFacts| due.decide(contact, number);
         let begun = self.storage.ledger.begin_calls(request, &decide).await?;
-        if calls_max == 1 && begun.calls.is_empty() {
-            self.breakers().entry(provider.name()).and_modify(|breaker| breaker.give_back_trial(now));
+        for lane in &lanes {
+            self.close_lane(lane, &begun.calls, now).await;
         }
-        let unused = grant.granted.saturating_sub(begun.calls.len() as u32);
-        if unused > 0 {
-            // What cannot be given back only slows down.
-            let _ = self.storage.limiter.give_back(&paces, unused, now).await;
-        }
+        round.receipts.extend(receipts.into_inner().unwrap_or_else(PoisonError::into_inner));
         if begun.taken > 0 {
             round.taken += begun.taken;
             self.progress.send_modify(|changes| *changes += 1);
             // The last contact of the run may be settled now.
             self.upkeep_wake.notify_one();
         }
-        round.placements.extend(begun.calls.into_iter().map(|(call, contact)| Placement {
-            call,
-            contact,
-            terms: terms.clone(),
-            provider: provider.clone(),
-            valid_until,
-        }));
+        for (call, contact) in begun.calls {
+            let lane = lanes.iter().find(|lane| lane.medium == call.medium());
+            let Some(carrier) = lane.and_then(|lane| lane.carrier.clone()) else { continue };
+            round.placements.push(Placement { call, contact, terms: terms.clone(), carrier, valid_until });
+        }
         if begun.limited == Some(Limited::Concurrency) {
             round.full.push(run.id);
         }
         let more = matches!(begun.limited, None | Some(Limited::Request));
-        Ok(more && begun.taken > 0 && calls_max > 1)
+        Ok(more && begun.taken > 0 && lanes.iter().all(|lane| !lane.is_trial))
     }
 
-    /// The first healthy provider and how many calls it may be asked for, or when one may be healthy again.
-    async fn choose_provider(
+    /// Finds who carries attempts by a medium now, and how many pace allows.
+    async fn open_lane(&self, terms: &RunTerms, medium: Medium, want: u32, now: DateTime<Utc>) -> Lane {
+        let closed = |next_at| Lane {
+            medium,
+            carrier: None,
+            paces: Vec::new(),
+            granted: 0,
+            is_trial: false,
+            next_at,
+            used: AtomicU32::new(0),
+        };
+        let (carrier, calls_max) = match self.choose_carrier(medium, now).await {
+            Ok(choice) => choice,
+            Err(next_at) => return closed(next_at),
+        };
+        let paces = carrier.paces(terms);
+        match self.storage.limiter.take(&paces, want.min(calls_max), now).await {
+            Ok(grant) => Lane {
+                carrier: Some(carrier),
+                paces,
+                granted: grant.granted,
+                is_trial: calls_max == 1,
+                ..closed(grant.next_at)
+            },
+            Err(error) => {
+                tracing::warn!(%error, "nothing starts without pacing");
+                closed(now + self.config.idle_max)
+            }
+        }
+    }
+
+    /// Gives back what was granted and not used.
+    async fn close_lane(&self, lane: &Lane, begun: &[(Call, Contact)], now: DateTime<Utc>) {
+        let used = begun.iter().filter(|(call, _)| call.medium() == lane.medium).count() as u32;
+        if let (Some(carrier), true, 0) = (&lane.carrier, lane.is_trial, used) {
+            self.breakers().entry(carrier.name()).and_modify(|breaker| breaker.give_back_trial(now));
+        }
+        let unused = lane.granted.saturating_sub(used);
+        if unused > 0 {
+            // What cannot be given back only slows down.
+            let _ = self.storage.limiter.give_back(&lane.paces, unused, now).await;
+        }
+    }
+
+    /// The first healthy provider of a medium and how much it may be asked for, or when one may be healthy again.
+    async fn choose_carrier(
         &self,
+        medium: Medium,
         now: DateTime<Utc>,
-    ) -> Result<(Arc<dyn VoiceProvider>, u32), DateTime<Utc>> {
+    ) -> Result<(Carrier, u32), DateTime<Utc>> {
         let mut next_at = now + Duration::from_secs(60);
-        for provider in &self.voice {
-            let name = provider.name();
-            let allowance = match self.breakers().get_mut(&name) {
+        for carrier in self.carriers_of(medium) {
+            let allowance = match self.breakers().get_mut(&carrier.name()) {
                 Some(breaker) => breaker.allowance(now),
                 None => Allowance::Free,
             };
@@ -190,17 +216,40 @@ impl Inner {
                 Allowance::Trial => 1,
                 Allowance::Free => u32::MAX,
             };
-            if self.is_connected(provider).await {
-                return Ok((provider.clone(), calls_max));
+            let is_connected = match &carrier {
+                Carrier::Voice(provider) => self.is_connected(provider).await,
+                Carrier::Sms(_) | Carrier::Email(_) => true,
+            };
+            if is_connected {
+                return Ok((carrier, calls_max));
             }
             next_at = next_at.min(now + self.config.idle_max);
         }
         Err(next_at)
     }
 
-    /// Asks the provider to place the call, once, and tells what came of it.
-    pub(super) async fn place(&self, placement: Placement) -> CallInput {
-        let Placement { call, contact, terms, provider, valid_until } = placement;
+    /// Asks what became of messages that nobody told of.
+    pub(super) async fn look_up_receipts(&self, messages: Vec<CallId>) -> Result<(), StorageError> {
+        let looked = messages.into_iter().map(|id| async move {
+            let Some(call) = self.storage.ledger.call(id).await? else { return Ok(Vec::new()) };
+            let Some(carrier) = self.carrier(&call.provider) else { return Ok(Vec::new()) };
+            match self.within(carrier.find(&call)).await {
+                Some(Ok(CallLookup::Found(updates))) => Ok(updates),
+                Some(Err(error)) => {
+                    tracing::warn!(message = %id, %error, "a message could not be looked up");
+                    Ok(Vec::new())
+                }
+                _ => Ok(Vec::new()),
+            }
+        });
+        let found: Vec<Result<Vec<CallUpdate>, StorageError>> = join_all(looked).await;
+        let updates: Vec<Vec<CallUpdate>> = found.into_iter().collect::<Result<_, _>>()?;
+        self.submit(updates.into_iter().flatten().map(CallInput::from).collect()).await.map(drop)
+    }
+
+    /// Asks the provider for an attempt, once, and tells what came of it.
+    pub(super) async fn place(&self, placement: Placement) -> Vec<CallInput> {
+        let Placement { call, contact, terms, carrier, valid_until } = placement;
         let (id, token) = (call.id, call.lease.token);
         let now = self.clock.now();
         let input = |fact| CallInput { call: CallRef::Id(id), fact };
@@ -210,30 +259,65 @@ impl Inner {
         if self.clock.monotonic() >= valid_until || now >= held_until || now >= call.dial_before {
             // No fault of the contact, so it does not count against it.
             let kind = ProviderErrorKind::Unavailable;
-            return input(CallFact::NotPlaced { token, kind, retry_after: Some(Duration::ZERO) });
+            return vec![input(CallFact::NotPlaced { token, kind, retry_after: Some(Duration::ZERO) })];
         }
-        let request = place_request(&call, &contact, &terms, now);
-        let timeout = || ProviderError::unknown(&provider.name(), "place_call", ProviderErrorKind::Timeout);
-        let answer = self.within(provider.place_call(&request)).await.unwrap_or_else(|| Err(timeout()));
-        self.note_health(&provider.name(), answer.as_ref().err());
+        let answer = self.ask(&carrier, &call, &contact, &terms, now).await;
+        self.note_health(&carrier.name(), answer.as_ref().err());
         let now = self.clock.now();
         match answer {
-            Ok(placed) => {
-                let event = CallEvent::Accepted { reference: placed.reference };
-                input(CallFact::Told { event, at: now })
+            Ok((reference, cost)) => {
+                let accepted = CallFact::Told { event: CallEvent::Accepted { reference }, at: now };
+                let cost = cost.map(|cost| {
+                    let detail = Box::new(CallDetail { cost: Some(cost), ..CallDetail::default() });
+                    CallFact::Told { event: CallEvent::Enriched { detail }, at: now }
+                });
+                std::iter::once(accepted).chain(cost).map(input).collect()
             }
             Err(error) => {
-                tracing::warn!(call = %id, %error, "a call was not confirmed");
+                tracing::warn!(call = %id, %error, "an attempt was not confirmed");
                 if error.kind.needs_a_person() {
                     self.pause_for(call.run_id, &error).await;
                 }
                 let kind = error.kind;
-                input(match error.delivery {
+                vec![input(match error.delivery {
                     Delivery::NotSent => CallFact::NotPlaced { token, kind, retry_after: error.retry_after },
                     Delivery::Unknown => {
                         CallFact::NoAnswer { token, kind, check_at: now + self.config.lookup_after }
                     }
-                })
+                })]
+            }
+        }
+    }
+
+    /// Asks the provider. Answers with its reference and the cost, as far as it tells.
+    async fn ask(
+        &self,
+        carrier: &Carrier,
+        call: &Call,
+        contact: &Contact,
+        terms: &RunTerms,
+        now: DateTime<Utc>,
+    ) -> Result<(Option<String>, Option<Money>), ProviderError> {
+        let name = carrier.name();
+        let late = |operation| ProviderError::unknown(&name, operation, ProviderErrorKind::Timeout);
+        let no_message = || ProviderError::not_sent(&name, "send", ProviderErrorKind::InvalidNumber);
+        let message = call.detail.message.as_deref();
+        match carrier {
+            Carrier::Voice(provider) => {
+                let request = self.place_call(call, contact, terms, now);
+                let placed = self.within(provider.place_call(&request)).await;
+                placed.unwrap_or_else(|| Err(late("place_call"))).map(|placed| (placed.reference, None))
+            }
+            Carrier::Sms(provider) => {
+                let request = send_sms(call, message.ok_or_else(no_message)?, terms);
+                let sent = self.within(provider.send_sms(&request)).await;
+                sent.unwrap_or_else(|| Err(late("send_sms"))).map(|sent| (sent.reference, sent.cost))
+            }
+            Carrier::Email(provider) => {
+                let request = message.and_then(|message| send_email(call, message, terms));
+                let request = request.ok_or_else(no_message)?;
+                let sent = self.within(provider.send_email(&request)).await;
+                sent.unwrap_or_else(|| Err(late("send_email"))).map(|sent| (sent.reference, None))
             }
         }
     }
@@ -262,43 +346,95 @@ impl Inner {
     }
 }
 
-/// Everything that paces a call of this run at this provider.
-pub(super) fn paces(terms: &RunTerms, provider: &dyn VoiceProvider) -> Vec<Pace> {
-    let (run, organization) = (&terms.run, &terms.organization);
-    let rates = [
-        (PaceKey::Organization(run.org_id), organization.limits.calls_per_second),
-        (PaceKey::Campaign(run.campaign_id), run.definition.limits.calls_per_second),
-        (PaceKey::CallerId(organization.caller_id), organization.limits.caller_id_calls_per_second),
-        (PaceKey::Provider(provider.name()), provider.capabilities().calls_per_second),
-    ];
-    rates.into_iter().filter_map(|(key, rate)| Some(Pace { key, rate: rate? })).collect()
+/// Who carries the attempts of a batch by one medium, and how many.
+struct Lane {
+    medium: Medium,
+    /// `None` while nobody can.
+    carrier: Option<Carrier>,
+    paces: Vec<Pace>,
+    granted: u32,
+    is_trial: bool,
+    /// When asking for more makes sense.
+    next_at: DateTime<Utc>,
+    /// Attempts that were allowed, and those beyond what was granted.
+    used: AtomicU32,
 }
 
-fn place_request(call: &Call, contact: &Contact, terms: &RunTerms, now: DateTime<Utc>) -> PlaceCall {
-    let definition = &terms.run.definition;
-    let known = ContactVariables::new(
-        &definition.variables,
-        contact.variables.expose(),
-        &contact.person,
-        contact.number,
-    );
-    let prompt = definition.prompt_for(&known);
-    // Ringing ends with the legal interval, so nobody connects after it.
-    let left = (call.dial_before - now).max(TimeDelta::zero()).to_std().unwrap_or_default();
-    PlaceCall {
-        call_id: call.id,
-        org_id: call.org_id,
-        campaign_id: terms.run.campaign_id,
-        run_id: call.run_id,
-        contact_id: call.contact_id,
-        to: call.number,
-        from: call.caller_id,
-        agent_id: definition.agent_id.clone(),
-        flow: definition.flow.clone(),
-        prompt,
-        person: contact.person.clone(),
-        variables: Personal::new(known.texts()),
-        ring_timeout: definition.call.ring_timeout.duration().min(left),
-        max_duration: definition.call.max_duration.duration(),
+impl Lane {
+    /// Takes one of the attempts granted, or tells when the next after those before it may start.
+    fn take(&self) -> Result<(), DateTime<Utc>> {
+        let used = self.used.fetch_add(1, Ordering::Relaxed);
+        if used < self.granted {
+            return Ok(());
+        }
+        let slowest = self.paces.iter().map(|pace| pace.rate.as_f64()).fold(f64::INFINITY, f64::min);
+        let behind = f64::from(used - self.granted) / slowest;
+        Err(self.next_at + Duration::try_from_secs_f64(behind).unwrap_or_default())
+    }
+}
+
+/// Decides about contacts that are due.
+struct Due<'a> {
+    inner: &'a Inner,
+    terms: &'a RunTerms,
+    lanes: &'a [Lane],
+    /// Messages to be looked up.
+    receipts: &'a Mutex<Vec<CallId>>,
+    now: DateTime<Utc>,
+}
+
+impl Due<'_> {
+    fn decide(&self, contact: &Contact, number: &NumberFacts) -> Change {
+        let Self { inner, terms, now, .. } = *self;
+        let definition = &terms.run.definition;
+        let (medium, step) = match contact.status.plan.upcoming(definition) {
+            Upcoming::Attempt { medium, step } => (medium, step),
+            Upcoming::Receipt(awaits) => return self.look_again(contact, awaits.message),
+        };
+        if medium == Medium::Sms && contact.number.kind() == NumberKind::FixedLine {
+            return hinder(contact, definition, &Hindrance::NoSms, now);
+        }
+        let question = Question { now, asked_at: now, terms, contact, number };
+        let decision = inner.policy.decide(&question);
+        match &decision {
+            Decision::Never { rule, reason, .. } if contact.status.plan.is_in_follow_up() => {
+                let refused = Hindrance::Refused { rule, reason: reason.to_string() };
+                return hinder(contact, definition, &refused, now);
+            }
+            Decision::Allow { .. } => {}
+            _ => return refuse(contact, decision, now),
+        }
+        let lane = self.lanes.iter().find(|lane| lane.medium == medium);
+        let Some((lane, carrier)) = lane.and_then(|lane| Some((lane, lane.carrier.as_ref()?))) else {
+            return self.put_off(contact, lane.map_or(now, |lane| lane.next_at), "no provider is available");
+        };
+        // Of a run with one medium no more contacts are looked at than were granted.
+        if self.lanes.len() > 1
+            && let Err(until) = lane.take()
+        {
+            return self.put_off(contact, until, "as many attempts were started as the pace allows");
+        }
+        let call_id = CallId::from_uuid(inner.ids.next(now));
+        let message = match inner.message_of(terms, contact, (medium, step), call_id) {
+            Ok(message) => message,
+            Err(reason) => return hinder(contact, definition, &Hindrance::NoText { reason }, now),
+        };
+        let lease = Lease { node: inner.node, token: Lease::FIRST_TOKEN, until: now + inner.config.lease };
+        let (provider, caller_id) = (carrier.name(), terms.organization.caller_id);
+        begin(contact, decision, now, || Intent { call_id, provider, caller_id, lease, message })
+    }
+
+    fn put_off(&self, contact: &Contact, until: DateTime<Utc>, reason: &'static str) -> Change {
+        let until = until.max(self.now + Duration::from_millis(1));
+        let decision = Decision::Defer { until, rule: "pace", reason: reason.into() };
+        refuse(contact, decision, self.now)
+    }
+
+    fn look_again(&self, contact: &Contact, message: CallId) -> Change {
+        let provider = self.inner.sms.iter().any(|sms| sms.capabilities().lookup != Lookup::None);
+        if provider {
+            self.receipts.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        }
+        look_again(contact, &self.terms.run.definition, provider, self.now)
     }
 }

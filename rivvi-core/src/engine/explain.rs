@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Inner, Rivvi};
 use crate::domain::{
-    Aggregate, Call, Contact, ContactId, ContactState, E164, Event, JournalEntry, Run, RunId,
+    Aggregate, Call, Contact, ContactId, ContactState, E164, Event, JournalEntry, Medium, Run, RunId,
 };
 use crate::policy::{Decision, Explanation, Question};
 use crate::storage::{ContactQuery, StorageError, StorageErrorKind};
@@ -155,8 +155,9 @@ fn describe(event: &Event) -> String {
         Event::ContactDeferred { until, rule, reason } => {
             format!("deferred until {}; {rule}: {reason}", until.format("%F %T"))
         }
-        Event::CallIntended { call_id, attempt, legal_until } => {
-            format!("attempt {attempt} allowed until {}: call {call_id}", legal_until.format("%F %T"))
+        Event::CallIntended { call_id, attempt, legal_until, medium } => {
+            let what = if *medium == Medium::Voice { "call" } else { "message" };
+            format!("attempt {attempt} allowed until {}: {what} {call_id}", legal_until.format("%F %T"))
         }
         Event::CallPlaced { provider, .. } => format!("placed at {provider}"),
         Event::CallUnknown { reason, .. } => format!("the provider's answer was lost: {reason}"),
@@ -170,6 +171,17 @@ fn describe(event: &Event) -> String {
             Some(reason) => format!("ended: {disposition} ({reason})"),
             None => format!("ended: {disposition}"),
         },
+        Event::MessageDelivery { state, failure, code, .. } => {
+            let reason = failure.map(|failure| format!(" ({})", failure.name())).unwrap_or_default();
+            let code = code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
+            format!("the message is {state}{reason}{code}")
+        }
+        Event::MessageReplied { .. } => "answered the message".into(),
+        Event::MessageOpened { .. } => "opened the message".into(),
+        Event::FollowUpPlanned { step, at } => format!("follow-up {step} planned for {}", at.format("%F %T")),
+        Event::FollowUpSkipped { step, rule, reason } => {
+            format!("follow-up {step} left out; {rule}: {reason}")
+        }
         Event::CalledBack { .. } => "calls back".into(),
         Event::InboundEnded { disposition, .. } => format!("the call back ended: {disposition}"),
         Event::CallEnriched { .. } => "more became known about the call".into(),

@@ -86,8 +86,16 @@ async fn dispatch_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
         for placement in round.placements {
             let inner = inner.clone();
             placing.spawn(async move {
-                let input = inner.place(placement).await;
-                inner.submit_patiently(input).await;
+                let inputs = inner.place(placement).await;
+                inner.submit_patiently(inputs).await;
+            });
+        }
+        if !round.receipts.is_empty() {
+            let inner = inner.clone();
+            placing.spawn(async move {
+                if let Err(error) = inner.look_up_receipts(round.receipts).await {
+                    tracing::warn!(%error, "what was found of messages could not be stored; they are looked up again");
+                }
             });
         }
         while placing.try_join_next().is_some() {}

@@ -272,7 +272,11 @@ impl Inner {
     }
 
     /// Adds an entry to the suppression list, unless it is known: webhooks come twice.
-    async fn suppress_caller(&self, entry: Suppression, now: DateTime<Utc>) -> Result<(), StorageError> {
+    pub(super) async fn suppress_caller(
+        &self,
+        entry: Suppression,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
         let known = self.storage.ledger.number_facts(entry.org_id, entry.number, now).await?.suppression;
         if known.is_none_or(|known| known.merged_with(&entry) != known) {
             self.storage.ledger.suppress(vec![entry]).await?;
@@ -281,7 +285,11 @@ impl Inner {
     }
 
     /// The finished call of a run.
-    async fn archived_call(&self, run_id: RunId, id: CallId) -> Result<Option<ArchivedCall>, StorageError> {
+    pub(super) async fn archived_call(
+        &self,
+        run_id: RunId,
+        id: CallId,
+    ) -> Result<Option<ArchivedCall>, StorageError> {
         let before = id.as_uuid().as_u128().checked_sub(1).map(|id| CallId::from_uuid(Uuid::from_u128(id)));
         let found = self.storage.archive.archived_calls(run_id, before, 1).await?;
         Ok(found.into_iter().find(|archived| archived.call.id == id))

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Inner;
-use crate::domain::{Call, Contact, ItemId, RunId};
+use crate::domain::{Call, Contact, ItemId, Medium, RunId};
 use crate::machine::{CallInput, SettleTerms, settle};
 use crate::provider::{CallRef, CallUpdate, UpdateSink, VoiceCapabilities, WebhookError, WebhookRequest};
 use crate::storage::{Applied, ApplyCalls, Change, StorageError, StorageErrorKind};
@@ -58,10 +59,10 @@ impl Inner {
 
     /// Stores a provider's answer, which nobody delivers again: tries until the store takes it, for as long as the
     /// lease of the call lasts.
-    pub(super) async fn submit_patiently(&self, input: CallInput) {
+    pub(super) async fn submit_patiently(&self, inputs: Vec<CallInput>) {
         let give_up = self.clock.now() + self.config.lease;
         let mut wait = Duration::from_millis(50);
-        while let Err(error) = self.submit(vec![input.clone()]).await {
+        while let Err(error) = self.submit(inputs.clone()).await {
             tracing::warn!(%error, "a provider's answer could not be stored");
             if !error.is_temporary() || self.clock.now() >= give_up {
                 // The call stays as it is; the reconciler finds out what became of it.
@@ -141,15 +142,19 @@ impl Inner {
             keep_unmatched_until: keep_unmatched.then(|| now + self.config.unmatched_kept),
         };
         let unknown = VoiceCapabilities::default();
-        let capabilities: Vec<_> = self.voice.iter().map(|p| (p.name(), p.capabilities())).collect();
+        let carriers = Medium::ALL.into_iter().flat_map(|medium| self.carriers_of(medium));
+        let capabilities: Vec<_> =
+            carriers.map(|carrier| (carrier.name(), carrier.capabilities(), carrier.receipts())).collect();
         let decide = |contact: &Contact, call: &Call, input: &CallInput| -> Option<Change> {
             let Some(run) = self.terms.at_hand(contact.run_id) else {
                 missing.lock().unwrap_or_else(PoisonError::into_inner).insert(contact.run_id);
                 return None;
             };
-            let known = capabilities.iter().find(|(name, _)| *name == call.provider);
-            let capabilities = known.map_or(&unknown, |(_, capabilities)| capabilities);
-            let terms = SettleTerms { now, policy: &self.policy, run: &run, capabilities };
+            let known = capabilities.iter().find(|(name, ..)| *name == call.provider);
+            // What a provider that is not registered here tells is waited for.
+            let (capabilities, receipts) =
+                known.map_or((&unknown, true), |(_, known, receipts)| (known, *receipts));
+            let terms = SettleTerms { now, policy: &self.policy, run: &run, capabilities, receipts };
             settle(contact, call, input, &terms, || ItemId::from_uuid(self.ids.next(now)))
         };
         let applied = self.storage.ledger.apply_calls(request, &decide).await?;
@@ -157,7 +162,14 @@ impl Inner {
     }
 
     /// Verifies, reads and stores a webhook.
-    pub(super) async fn receive(&self, provider: &str, request: &WebhookRequest) -> Result<(), WebhookError> {
+    pub(super) async fn receive(
+        &self,
+        provider: &str,
+        request: &WebhookRequest,
+    ) -> Result<http::Response<Bytes>, WebhookError> {
+        if let Some(sms) = self.sms.iter().find(|known| known.name().as_str() == provider) {
+            return self.receive_sms(sms.clone().as_ref(), request).await;
+        }
         let provider = self.voice.iter().find(|known| known.name().as_str() == provider);
         let provider = provider.ok_or(WebhookError::UnknownProvider)?;
         let now = self.clock.now();
@@ -172,8 +184,15 @@ impl Inner {
         if let Some(calls) = calls {
             self.keep_webhook(provider.name(), request, &calls, &applied);
         }
-        Ok(())
+        Ok(acknowledged())
     }
+}
+
+/// What is answered to a webhook that was taken.
+fn acknowledged() -> http::Response<Bytes> {
+    let mut response = http::Response::new(Bytes::new());
+    *response.status_mut() = http::StatusCode::NO_CONTENT;
+    response
 }
 
 /// Where providers that push deliver to.

@@ -15,9 +15,11 @@
 //! | completer | archives finished runs |
 //! | publisher | carries out actions, feeds event sinks, matches early webhooks |
 
+mod attempt;
 mod breaker;
 mod builder;
 mod campaigns;
+mod carrier;
 mod completer;
 mod config;
 mod dispatcher;
@@ -35,6 +37,7 @@ mod publisher;
 mod reconciler;
 mod runs;
 mod scheduler;
+mod sms;
 mod suppression_list;
 mod terms;
 mod tick;
@@ -51,8 +54,9 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::domain::{CallId, IdSource, ItemId, NodeId, ProviderName, RunId};
 use crate::import::ContactTransformer;
+use crate::message::ShortLinks;
 use crate::policy::Policy;
-use crate::provider::{VoiceProvider, WebhookError, WebhookRequest};
+use crate::provider::{EmailProvider, SmsProvider, VoiceProvider, WebhookError, WebhookRequest};
 use crate::storage::{DeadLetter, Storage, StorageError};
 
 pub use builder::{BuildError, Builder};
@@ -89,6 +93,9 @@ struct Inner {
     this: Weak<Inner>,
     storage: Storage,
     voice: Vec<Arc<dyn VoiceProvider>>,
+    sms: Vec<Arc<dyn SmsProvider>>,
+    email: Vec<Arc<dyn EmailProvider>>,
+    short_links: Option<ShortLinks>,
     breakers: Mutex<HashMap<ProviderName, breaker::Breaker>>,
     connected: RwLock<HashSet<ProviderName>>,
     clock: Arc<dyn Clock>,
@@ -149,15 +156,23 @@ impl Rivvi {
         SuppressionList { inner: &self.inner }
     }
 
-    /// Takes a webhook of a provider: verifies it, stores it, applies it. When this returns `Ok`, acknowledge it;
-    /// after an error answer with [`WebhookError::status`].
+    /// Takes a webhook of a provider, of calls or of text messages: verifies it, stores it, applies it. Send the answer back
+    /// as it is; after an error answer with [`WebhookError::status`].
+    ///
+    /// An answer to a text message is kept with the latest message to that number, and given to the host if the campaign
+    /// says so. If it is a [wish for no more](crate::domain::OptOutSettings), the number is suppressed before this returns,
+    /// and the wish is confirmed once.
     ///
     /// Webhooks that arrive at the same time are written together. If there is a blob store, a copy of the webhook as it
     /// came is kept there a moment later, see [`webhook_copies`](Self::webhook_copies).
     ///
     /// # Errors
     /// See [`WebhookError`].
-    pub async fn receive(&self, provider: &str, request: &WebhookRequest) -> Result<(), WebhookError> {
+    pub async fn receive(
+        &self,
+        provider: &str,
+        request: &WebhookRequest,
+    ) -> Result<http::Response<bytes::Bytes>, WebhookError> {
         self.inner.receive(provider, request).await
     }
 
@@ -181,6 +196,16 @@ impl Rivvi {
         request: &WebhookRequest,
     ) -> Result<http::Response<bytes::Bytes>, WebhookError> {
         self.inner.receive_inbound(provider, request).await
+    }
+
+    /// Takes a hit on a [short link](ShortLinks): counts it with its message, and tells where to redirect to. `None` if the
+    /// token is none of ours, or nothing is known of its message any more: show the people something useful then. Hits on a
+    /// link within a minute count once.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn follow_link(&self, token: &str) -> Result<Option<String>, StorageError> {
+        self.inner.follow_link(token).await
     }
 
     /// What became of the copies of webhooks that this engine keeps in the blob store.

@@ -7,14 +7,15 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
-use crate::domain::{Call, CallId, ItemId};
+use super::sms::CONFIRM_OPT_OUT;
+use crate::domain::{Call, ContactId, ItemId};
 use crate::machine::CallInput;
 use crate::provider::{ActionResult, FindCall};
 use crate::storage::{Applied, OutboxItem, StorageError, TakeItems};
 
 /// Items taken in one step.
 const BATCH: usize = 500;
-/// Calls whose actions are carried out at the same time.
+/// Contacts whose actions are carried out at the same time.
 const AT_ONCE: usize = 32;
 /// How long an item taken is left alone before it comes again.
 const HOLD: Duration = Duration::from_secs(120);
@@ -22,21 +23,24 @@ const HOLD: Duration = Duration::from_secs(120);
 impl Inner {
     /// Carries out actions that conversations asked for.
     pub(super) async fn carry_out_actions(&self) -> Result<(), StorageError> {
-        // Those of one call in the order asked for, those of several calls at once: somebody may be waiting.
-        let mut by_call: BTreeMap<CallId, Vec<OutboxItem>> = BTreeMap::new();
+        // Those of one contact in the order asked for, those of several at once: somebody may be waiting.
+        let mut by_contact: BTreeMap<ContactId, Vec<OutboxItem>> = BTreeMap::new();
         for item in self.storage.ledger.take_outbox(self.take()).await? {
-            by_call.entry(item.call_id).or_default().push(item);
+            by_contact.entry(item.contact_id).or_default().push(item);
         }
-        let calls = stream::iter(by_call.into_values()).map(|items| async {
+        let contacts = stream::iter(by_contact.into_values()).map(|items| async {
             for item in items {
                 self.carry_out_and_tell(item).await?;
             }
             Ok(())
         });
-        calls.buffer_unordered(AT_ONCE).try_collect().await
+        contacts.buffer_unordered(AT_ONCE).try_collect().await
     }
 
     async fn carry_out_and_tell(&self, item: OutboxItem) -> Result<(), StorageError> {
+        if item.action == CONFIRM_OPT_OUT {
+            return self.confirm_opt_out(&item).await;
+        }
         match self.carry_out(&item).await {
             Ok(result) => {
                 self.tell_result(&item, &result).await?;
@@ -56,7 +60,8 @@ impl Inner {
 
     /// Hands a result to the conversation that asked for the action, as long as there is one.
     async fn tell_result(&self, item: &OutboxItem, result: &ActionResult) -> Result<(), StorageError> {
-        let call = self.storage.ledger.call(item.call_id).await?.filter(Call::is_live);
+        let Some(call_id) = item.call_id else { return Ok(()) };
+        let call = self.storage.ledger.call(call_id).await?.filter(Call::is_live);
         let Some(call) = call else { return Ok(()) };
         let provider = self.voice.iter().find(|provider| provider.name() == call.provider);
         let Some(provider) = provider else { return Ok(()) };

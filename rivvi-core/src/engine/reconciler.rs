@@ -1,18 +1,17 @@
 //! Calls without news: looked up, placed again where that is safe, ended, or given up.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 
 use super::Inner;
-use super::dispatcher::{Placement, paces};
+use std::sync::Arc;
+
+use super::carrier::Carrier;
+use super::dispatcher::Placement;
 use crate::domain::{Call, CallState};
 use crate::machine::{CallFact, CallInput};
 use crate::policy::{Decision, Question, RunTerms};
-use crate::provider::{
-    CallLookup, CallRef, FindCall, Lookup, ProviderError, ProviderErrorKind, VoiceCapabilities, VoiceProvider,
-};
+use crate::provider::{CallLookup, CallRef, Lookup, ProviderError, ProviderErrorKind, VoiceCapabilities};
 use crate::storage::{Applied, StorageError, TakeOverdue};
 
 /// Calls looked after in one round.
@@ -45,8 +44,7 @@ impl Inner {
         valid_until: std::time::Duration,
     ) -> Result<Vec<CallInput>, StorageError> {
         let Some(terms) = self.terms_for(&call).await? else { return Ok(Vec::new()) };
-        let Some(provider) = self.voice.iter().find(|provider| provider.name() == call.provider).cloned()
-        else {
+        let Some(provider) = self.carrier(&call.provider) else {
             tracing::warn!(call = %call.id, provider = %call.provider, "no such provider is registered");
             return Ok(self.give_up_if_late(&call, &terms, &VoiceCapabilities::default()));
         };
@@ -58,9 +56,9 @@ impl Inner {
         };
         if can_look {
             let late = || ProviderError::not_sent(&provider.name(), "find_call", ProviderErrorKind::Timeout);
-            match self.within(provider.find_call(&find(&call))).await.unwrap_or_else(|| Err(late())) {
+            match self.within(provider.find(&call)).await.unwrap_or_else(|| Err(late())) {
                 Ok(CallLookup::Found(updates)) => {
-                    self.end_if_due(&call, &terms, provider.as_ref(), &capabilities).await;
+                    self.end_if_due(&call, &terms, &provider, &capabilities).await;
                     let mut inputs: Vec<CallInput> = updates.into_iter().map(CallInput::from).collect();
                     inputs.extend(self.give_up_if_late(&call, &terms, &capabilities));
                     return Ok(inputs);
@@ -70,10 +68,11 @@ impl Inner {
                 }
                 Err(error) => tracing::warn!(call = %call.id, %error, "a call could not be looked up"),
             }
-        } else if let Some(input) = self.repeat(&call, &terms, &provider, &capabilities, valid_until).await? {
-            return Ok(vec![input]);
+        } else if let Some(inputs) = self.repeat(&call, &terms, &provider, &capabilities, valid_until).await?
+        {
+            return Ok(inputs);
         }
-        self.end_if_due(&call, &terms, provider.as_ref(), &capabilities).await;
+        self.end_if_due(&call, &terms, &provider, &capabilities).await;
         Ok(self.give_up_if_late(&call, &terms, &capabilities))
     }
 
@@ -83,12 +82,12 @@ impl Inner {
         &self,
         call: Call,
         terms: Arc<RunTerms>,
-        provider: Arc<dyn VoiceProvider>,
+        provider: Carrier,
         capabilities: &VoiceCapabilities,
         valid_until: std::time::Duration,
     ) -> Result<Vec<CallInput>, StorageError> {
-        if let Some(input) = self.repeat(&call, &terms, &provider, capabilities, valid_until).await? {
-            return Ok(vec![input]);
+        if let Some(inputs) = self.repeat(&call, &terms, &provider, capabilities, valid_until).await? {
+            return Ok(inputs);
         }
         if self.clock.now() < call.asked_at + self.config.lease + capabilities.settles_after {
             return Ok(Vec::new());
@@ -101,10 +100,10 @@ impl Inner {
         &self,
         call: &Call,
         terms: &Arc<RunTerms>,
-        provider: &Arc<dyn VoiceProvider>,
+        provider: &Carrier,
         capabilities: &VoiceCapabilities,
         valid_until: std::time::Duration,
-    ) -> Result<Option<CallInput>, StorageError> {
+    ) -> Result<Option<Vec<CallInput>>, StorageError> {
         let now = self.clock.now();
         let Some(recognized) = capabilities.idempotent_placement else { return Ok(None) };
         let unanswered = matches!(call.state, CallState::Intended | CallState::Unknown);
@@ -123,7 +122,7 @@ impl Inner {
         if !matches!(self.policy.decide(&question), Decision::Allow { .. }) {
             return Ok(None);
         }
-        match self.storage.limiter.take(&paces(terms, provider.as_ref()), 1, now).await {
+        match self.storage.limiter.take(&provider.paces(terms), 1, now).await {
             Ok(grant) if grant.granted == 1 => {}
             _ => return Ok(None),
         }
@@ -137,7 +136,7 @@ impl Inner {
             call: call.clone(),
             contact,
             terms: terms.clone(),
-            provider: provider.clone(),
+            carrier: provider.clone(),
             valid_until,
         };
         Ok(Some(self.place(again).await))
@@ -148,14 +147,14 @@ impl Inner {
         &self,
         call: &Call,
         terms: &RunTerms,
-        provider: &dyn VoiceProvider,
+        provider: &Carrier,
         capabilities: &VoiceCapabilities,
     ) {
         let now = self.clock.now();
         let waits = matches!(call.state, CallState::Placed | CallState::Unknown | CallState::Intended);
         if capabilities.hang_up
             && ((waits && now >= call.dial_before) || now >= longest(call, terms, capabilities))
-            && let Some(Err(error)) = self.within(provider.hang_up(&find(call))).await
+            && let Some(Err(error)) = self.within(provider.hang_up(call)).await
         {
             tracing::warn!(call = %call.id, %error, "a call could not be ended");
         }
@@ -184,9 +183,8 @@ impl Inner {
                 return;
             }
         }
-        let provider = self.voice.iter().find(|provider| provider.name() == call.provider);
-        if let Some(provider) = provider
-            && let Some(Err(error)) = self.within(provider.hang_up(&find(call))).await
+        if let Some(provider) = self.carrier(&call.provider)
+            && let Some(Err(error)) = self.within(provider.hang_up(call)).await
             && error.kind != ProviderErrorKind::Unsupported
         {
             tracing::warn!(call = %call.id, %error, "a call could not be ended");
@@ -206,15 +204,6 @@ fn longest(call: &Call, terms: &RunTerms, capabilities: &VoiceCapabilities) -> D
     let settings = &terms.run.definition.call;
     let ring = settings.ring_timeout.duration();
     call.intended_at + ring + settings.max_duration.duration() + capabilities.silence_max
-}
-
-fn find(call: &Call) -> FindCall {
-    FindCall {
-        call_id: call.id,
-        reference: call.provider_ref.clone(),
-        to: call.number,
-        intended_at: call.intended_at,
-    }
 }
 
 fn told(call: &Call, fact: CallFact) -> CallInput {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Inner;
-use crate::domain::{AtEnd, CallId, Ending, Run, RunId, RunState, RunTally};
+use crate::domain::{AtEnd, CallId, CampaignDefinition, Ending, Medium, Run, RunId, RunState, RunTally};
 use crate::machine::{RunInput, step_run};
 use crate::storage::{RunChange, RunFacts, RunQuery, SettleWaiting, StorageError, StorageErrorKind};
 
@@ -140,6 +140,7 @@ impl Inner {
     /// first, if the run may start at all.
     pub(super) async fn start_run(&self, id: RunId) -> Result<Run, StorageError> {
         let run = self.run_or_error(id, "start").await?;
+        self.require_providers(&run.definition)?;
         let organization = self.storage.catalog.organization(run.org_id).await?;
         let active_runs_max = organization.map_or(0, |organization| organization.limits.active_runs);
         let start = RunInput::Start { active_runs_max };
@@ -148,6 +149,21 @@ impl Inner {
             self.load_contacts(&run, "start").await?;
         }
         self.change_run(id, start).await
+    }
+
+    /// Fails if nobody can reach contacts as the campaign says.
+    fn require_providers(&self, definition: &CampaignDefinition) -> Result<(), StorageError> {
+        let (what, how) =
+            match definition.media().into_iter().find(|medium| self.carriers_of(*medium).is_empty()) {
+                Some(Medium::Sms) => ("text messages", "sms"),
+                Some(Medium::Email) => ("e-mails", "email"),
+                // A voice provider may be registered at other nodes alone.
+                _ => return Ok(()),
+            };
+        let context = format!(
+            "the campaign sends {what}, and the engine has no provider of them: expected one given to `Builder::{how}`"
+        );
+        Err(StorageError::new(StorageErrorKind::Refused, "start", context))
     }
 
     /// Fails as the start would fail with all contacts loaded. Changes nothing.

@@ -19,7 +19,7 @@ use crate::storage::StorageError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tick {
-    /// Calls asked for.
+    /// Calls and messages asked for.
     pub calls_placed: usize,
     /// When the next round has something to do at the latest, if nothing happens before. `None`: only when
     /// something happens.
@@ -47,7 +47,8 @@ impl Rivvi {
             }
             calls_placed += round.placements.len();
             let placed = join_all(round.placements.into_iter().map(|placement| inner.place(placement))).await;
-            inner.submit(placed).await?;
+            inner.submit(placed.into_iter().flatten().collect()).await?;
+            inner.look_up_receipts(round.receipts).await?;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The import itself: rows in, contacts and a report out.
 
+use crate::domain::NumberKind;
 use std::fmt;
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ impl Import {
             date_order: date_order.unwrap_or_default(),
             transformers: transformers.to_vec(),
             prompt: rules.prompt.clone(),
+            messages: rules.messages.clone(),
         };
         let mut deduper = Deduper::new(&rules.dedupe, &resolver.header);
         if deduper.counts_first() {
@@ -86,6 +88,7 @@ impl Import {
             duplicates: 0,
             invalid: 0,
             blank_rows: 0,
+            landlines: rules.sends_sms.then_some(0),
             problems: Vec::new(),
             problems_total: 0,
             complete: false,
@@ -157,6 +160,9 @@ impl Import {
         match self.deduper.admit(contact) {
             Verdict::Keep(contact) => {
                 self.report.imported += 1;
+                if let Some(landlines) = &mut self.report.landlines {
+                    *landlines += u64::from(contact.number.kind() == NumberKind::FixedLine);
+                }
                 Some(contact)
             }
             Verdict::Duplicate(reason) => {

@@ -49,6 +49,10 @@ pub struct ImportReport {
     pub invalid: u64,
     /// Rows without any text; not part of `rows`.
     pub blank_rows: u64,
+    /// Contacts whose number cannot receive text messages by its numbering plan, and which a call or nothing reaches
+    /// instead; `None` if the campaign sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlines: Option<u64>,
     /// The first [`MAX_PROBLEMS`] problems of each severity, in the order of the file.
     pub problems: Vec<RowProblem>,
     /// All problems, also those that are not kept.
@@ -152,6 +156,20 @@ pub enum ProblemReason {
         /// How long it is.
         bytes: usize,
     },
+    /// The row has nothing for a variable of the text of a message.
+    MessageVariableEmpty {
+        /// The key of the text in the campaign.
+        text: String,
+        /// The variable.
+        variable: String,
+    },
+    /// The text of a message cannot be filled in from the row.
+    MessageNotFilled {
+        /// The key of the text in the campaign.
+        text: String,
+        /// Why not.
+        detail: String,
+    },
     /// The host's transformer refused the contact.
     Transformer {
         /// What it said.
@@ -177,6 +195,9 @@ impl fmt::Display for ImportReport {
             "{} rows{stopped}: {} imported, {} duplicates, {} invalid",
             self.rows, self.imported, self.duplicates, self.invalid
         )?;
+        if let Some(landlines) = self.landlines {
+            writeln!(f, "{landlines} imported numbers are landlines, to be called instead of written to")?;
+        }
         for column in &self.columns {
             let meaning = column.field.map_or("variable", Field::name);
             writeln!(f, "  {} -> {meaning} ({} filled)", column.variable, column.filled)?;
@@ -224,6 +245,10 @@ impl fmt::Display for ProblemReason {
                 let most = crate::domain::Prompt::BYTES_MAX;
                 write!(f, "the prompt for this row has {bytes} bytes and may have at most {most}")
             }
+            ProblemReason::MessageVariableEmpty { text, variable } => {
+                write!(f, "nothing fills the placeholder {{{{ {variable} }}}} of {text}")
+            }
+            ProblemReason::MessageNotFilled { text, detail } => write!(f, "{text}: {detail}"),
             ProblemReason::InvalidDate => f.write_str("not a date"),
             ProblemReason::UnknownTimeZone => {
                 f.write_str("not a time zone; write for instance Asia/Jerusalem")

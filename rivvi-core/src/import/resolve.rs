@@ -8,6 +8,7 @@ use super::contact::{ContactTransformer, ImportedContact};
 use super::date;
 use super::field::Field;
 use super::header::{Header, Required, numbered};
+use super::message::MessageRule;
 use super::prompt::PromptRule;
 use super::report::{ProblemReason, RowProblem, Severity};
 use super::row::{Row, RowFault};
@@ -24,6 +25,7 @@ pub(super) struct Resolver {
     pub(super) date_order: DateOrder,
     pub(super) transformers: Vec<Arc<dyn ContactTransformer>>,
     pub(super) prompt: Option<PromptRule>,
+    pub(super) messages: Option<MessageRule>,
 }
 
 impl Resolver {
@@ -62,7 +64,9 @@ impl Resolver {
                 return None;
             }
         }
-        if let Some(reason) = self.prompt.as_ref().and_then(|rule| rule.problem(&contact)) {
+        let prompt = self.prompt.as_ref().and_then(|rule| rule.problem(&contact));
+        let problem = prompt.or_else(|| self.messages.as_ref().and_then(|rule| rule.problem(&contact)));
+        if let Some(reason) = problem {
             problems.add(Severity::Refused, None, String::new(), reason);
             return None;
         }
@@ -72,7 +76,11 @@ impl Resolver {
     /// The number of the contact that [`resolve`](Self::resolve) gives for a row, found with less work where possible.
     pub(super) fn number_of(&self, row: &Row) -> Option<E164> {
         let mut ignored = Vec::new();
-        if !self.transformers.is_empty() || !self.header.required.is_empty() || self.prompt.is_some() {
+        if !self.transformers.is_empty()
+            || !self.header.required.is_empty()
+            || self.prompt.is_some()
+            || self.messages.is_some()
+        {
             return self.resolve(row, &mut ignored).map(|contact| contact.number);
         }
         let mut problems = Problems { header: &self.header, row: row.number, list: &mut ignored };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::message::MessageRule;
 use super::prompt::PromptRule;
 use crate::domain::Region;
 
@@ -42,6 +43,12 @@ pub struct ImportRules {
     /// refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<PromptRule>,
+    /// The texts of messages that every row must be able to fill; a row that does not is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<MessageRule>,
+    /// Whether the campaign sends text messages, so that numbers which cannot receive them are worth telling.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sends_sms: bool,
 }
 
 impl ImportRules {

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    Call, CallDetail, CallId, CallState, CallerId, Contact, ContactState, Direction, Event, Lease, Outcome,
-    ProviderName,
+    Call, CallDetail, CallId, CallState, CallerId, Contact, ContactState, Direction, Event, Lease, Medium,
+    Message, Outcome, ProviderName,
 };
 use crate::policy::Decision;
 use crate::storage::{AttemptChange, Change};
@@ -20,6 +20,8 @@ pub struct Intent {
     pub caller_id: CallerId,
     /// The right to ask.
     pub lease: Lease,
+    /// The message, if the attempt is one.
+    pub message: Option<Message>,
 }
 
 /// Acts on the decision about a contact that is due: its call begins, or it waits, or it is settled. A contact that
@@ -30,23 +32,37 @@ pub fn begin(
     now: DateTime<Utc>,
     intent: impl FnOnce() -> Intent,
 ) -> Change {
+    let Decision::Allow { until } = decision else { return refuse(contact, decision, now) };
+    let mut change = unchanged(contact, now);
+    if !waits(contact) {
+        return change;
+    }
+    let call = intended(contact, intent(), until, now);
+    change.events.push(Event::CallIntended {
+        call_id: call.id,
+        attempt: call.attempt,
+        legal_until: until,
+        medium: call.medium(),
+    });
+    change.status.state = ContactState::Calling { call_id: call.id };
+    // An e-mail neither rings nor buzzes, and counts towards no cap.
+    if call.medium() != Medium::Email {
+        change.status.attempts += 1;
+        change.attempt = Some(AttemptChange::Add(now));
+    }
+    change.call = Some(call);
+    counted(change)
+}
+
+/// Acts on the decision that a contact that is due may not be contacted now: it waits, or it is settled. A contact that
+/// does not wait, or may be contacted, is left as it is.
+pub fn refuse(contact: &Contact, decision: Decision, now: DateTime<Utc>) -> Change {
     let mut change = unchanged(contact, now);
     if !waits(contact) {
         return change;
     }
     match decision {
-        Decision::Allow { until } => {
-            let call = intended(contact, intent(), until, now);
-            change.events.push(Event::CallIntended {
-                call_id: call.id,
-                attempt: call.attempt,
-                legal_until: until,
-            });
-            change.status.state = ContactState::Calling { call_id: call.id };
-            change.status.attempts += 1;
-            change.attempt = Some(AttemptChange::Add(now));
-            change.call = Some(call);
-        }
+        Decision::Allow { .. } => return change,
         Decision::Defer { until, rule, reason } => {
             change.status.state = ContactState::Waiting { due_at: until };
             change.events.push(Event::ContactDeferred {
@@ -74,6 +90,12 @@ pub fn withdraw(contact: &Contact, outcome: Outcome, rule: &str, reason: &str, n
     if !waits(contact) {
         return change;
     }
+    // Who was reached stays reached, whatever was still to follow.
+    let outcome = match &contact.status.plan.follow_up {
+        Some(progress) if progress.reached.is_some() => progress.reached.unwrap_or(outcome),
+        Some(progress) if progress.awaits.is_some() => Outcome::Unknown,
+        _ => outcome,
+    };
     change.status.state = ContactState::Settled { outcome, exclusion: None, at: now };
     change.events.push(Event::ContactSettled {
         outcome,
@@ -129,6 +151,6 @@ fn intended(contact: &Contact, intent: Intent, until: DateTime<Utc>, now: DateTi
         placed_at: None,
         answered_at: None,
         ended_at: None,
-        detail: CallDetail::default(),
+        detail: CallDetail { message: intent.message.map(Box::new), ..CallDetail::default() },
     }
 }

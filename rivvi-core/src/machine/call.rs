@@ -1,6 +1,6 @@
 //! One call: which state follows which.
 
-use crate::domain::{Call, CallState, Disposition};
+use crate::domain::{Call, CallState, Disposition, Medium};
 use crate::machine::CallFact;
 use crate::provider::{Answerer, CallEvent};
 
@@ -23,6 +23,9 @@ pub fn step_call(call: &Call, fact: &CallFact) -> CallStep {
     let ended = |disposition| CallStep::To(Ended { disposition });
     match (call.state, fact) {
         (Ended { .. }, _) => CallStep::Stay,
+        (Intended | Unknown, CallFact::Told { event, .. }) if call.medium() != Medium::Voice => {
+            step_sent(event)
+        }
         (state, CallFact::Told { event, .. }) => step_told(state, event),
         // Only who intended the call and still holds its lease knows that nothing was ever sent. That a repetition
         // was refused says nothing about the request it repeats.
@@ -37,6 +40,17 @@ pub fn step_call(call: &Call, fact: &CallFact) -> CallStep {
         }
         (_, CallFact::NotFound { token } | CallFact::GivenUp { token }) if held(*token) => {
             ended(Disposition::Unknown)
+        }
+        _ => CallStep::Stay,
+    }
+}
+
+/// The next state of a message whose provider tells something: whoever tells anything about its fate has it.
+fn step_sent(event: &CallEvent) -> CallStep {
+    match event {
+        CallEvent::Ended { disposition, .. } => CallStep::To(CallState::Ended { disposition: *disposition }),
+        CallEvent::Accepted { .. } | CallEvent::Delivery { .. } | CallEvent::Replied { .. } => {
+            CallStep::To(CallState::Ended { disposition: Disposition::Sent })
         }
         _ => CallStep::Stay,
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{Call, CallDetail};
+use crate::domain::{Call, CallDetail, MessageDelivery};
 use crate::provider::{Answerer, CallEvent};
 
 /// Takes from what the provider tells what enriches the call in any state.
@@ -25,12 +25,23 @@ pub(super) fn learn(call: &mut Call, event: &CallEvent, at: DateTime<Utc>) {
             detail.talk_time = detail.talk_time.or(*talk_time);
             detail.provider_reason = detail.provider_reason.take().or_else(|| reason.clone());
         }
+        CallEvent::Delivery { state, failure, code } => {
+            set_earliest(placed_at, at);
+            if let Some(message) = &mut detail.message
+                && message
+                    .delivery
+                    .as_ref()
+                    .is_none_or(|known| !known.state.is_final() && known.state < *state)
+            {
+                let (state, failure, code) = (*state, *failure, code.clone());
+                message.delivery = Some(MessageDelivery { state, failure, code, at });
+            }
+        }
         CallEvent::Enriched { detail: new } => enrich(detail, new),
         CallEvent::Action { .. }
         | CallEvent::OptOut
         | CallEvent::Callback { .. }
         | CallEvent::CalledBack { .. }
-        | CallEvent::Delivery { .. }
         | CallEvent::Replied { .. }
         | CallEvent::Opened
         | CallEvent::Clicked { .. } => {}

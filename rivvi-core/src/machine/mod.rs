@@ -6,14 +6,16 @@
 
 mod begin;
 mod call;
+mod follow_up;
 mod inbound;
 mod input;
 mod learn;
 mod run;
 mod settle;
 
-pub use begin::{Intent, begin, withdraw};
+pub use begin::{Intent, begin, refuse, withdraw};
 pub use call::{CallStep, step_call};
+pub use follow_up::{Hindrance, hinder, look_again};
 pub use inbound::{give_up_inbound, inbound_call, step_inbound};
 pub use input::{CallFact, CallInput};
 pub use run::{RunInput, step_run};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::domain::{Channel, Ending, Event, Run, RunState};
+use crate::domain::{Ending, Event, Run, RunState};
 use crate::import::ImportReport;
 use crate::storage::{RunChange, RunFacts, StorageError, StorageErrorKind};
 
@@ -86,12 +86,6 @@ pub fn step_run(
             next.state = Failed;
             next.finished_at = Some(now);
             reason = Some(why.clone());
-        }
-        (Ready | Scheduled, RunInput::Schedule(_) | RunInput::Start { .. })
-            if run.definition.channel != Channel::Voice =>
-        {
-            let context = "this version makes calls only: expected a campaign with `channel = \"voice\"`";
-            return Err(refused(input.verb(), context));
         }
         (Ready | Scheduled, RunInput::Schedule(at)) => {
             next.state = Scheduled;

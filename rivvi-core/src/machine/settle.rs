@@ -6,15 +6,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::begin::{counted, unchanged};
 use super::call::{CallStep, disposition_of, step_call};
+use super::follow_up::{self, Conclusion};
 use super::learn::{learn, set_earliest};
 use super::{CallFact, CallInput};
 use crate::domain::{
-    Call, CallState, Contact, ContactState, Disposition, Ending, Event, Exclusion, ItemId, Outcome,
-    Suppression,
+    Call, CallState, Contact, ContactState, DeliveryFailure, DeliveryState, Disposition, Ending, Event,
+    Exclusion, ItemId, Medium, Message, MessageDelivery, Outcome, Personal, Reply, Suppression,
 };
+use crate::policy::follow_up::{AwaitedReceipt, PlanEvent};
 use crate::policy::retry::{RetryCause, RetryVerdict};
 use crate::policy::{Decision, NumberFacts, Policy, Question, RunTerms};
-use crate::provider::{Answerer, CallEvent, ProviderErrorKind, VoiceCapabilities};
+use crate::provider::{Answerer, CallEvent, Lookup, ProviderErrorKind, VoiceCapabilities};
 use crate::storage::{AttemptChange, Change, OutboxItem};
 
 /// What [`settle`] needs beside contact and call.
@@ -26,8 +28,10 @@ pub struct SettleTerms<'a> {
     pub policy: &'a Policy,
     /// The terms of the run.
     pub run: &'a RunTerms,
-    /// What the call's provider can do.
+    /// What the call's provider can do. For a message, how its provider looks messages up.
     pub capabilities: &'a VoiceCapabilities,
+    /// Whether the message's provider tells what became of it.
+    pub receipts: bool,
 }
 
 /// Applies a fact to a call and its contact. `None` if it tells nothing new.
@@ -53,9 +57,12 @@ pub fn settle(
         return settling.finish(call);
     }
     settling.learn(&input.fact);
+    settling.note_delivery(call);
     settling.take_effects(contact, &input.fact, item_id);
     if let CallStep::To(state) = step_call(call, &input.fact) {
         settling.enter(contact, state, &input.fact);
+    } else {
+        settling.take_receipt(contact);
     }
     settling.finish(call)
 }
@@ -104,24 +111,44 @@ impl Settling<'_> {
                 self.change.suppress = Some(self.suppression(contact));
                 self.change.events.push(Event::OptedOut { call_id });
                 if let ContactState::Waiting { .. } = contact.status.state {
-                    let (outcome, exclusion) = (Outcome::Excluded, Some(Exclusion::Suppressed));
+                    let reached =
+                        contact.status.plan.follow_up.as_ref().and_then(|progress| progress.reached);
+                    let exclusion = reached.is_none().then_some(Exclusion::Suppressed);
+                    let outcome = reached.unwrap_or(Outcome::Excluded);
                     self.settle_as(outcome, exclusion, "suppression", "the callee opted out");
                 }
             }
             CallEvent::Action { key, name, parameters } if self.once(&format!("action:{key}")) => {
+                self.change.events.push(Event::ActionRequested { call_id, action: name.clone() });
+                let definition = &self.terms.run.run.definition;
+                let is_settled = matches!(self.change.status.state, ContactState::Settled { .. });
+                let given = (name.as_str(), parameters);
+                if !is_settled
+                    && follow_up::start_for_action(&mut self.change, contact, call_id, definition, given)
+                {
+                    return;
+                }
                 self.change.outbox.push(OutboxItem {
                     id: item_id(),
                     org_id: contact.org_id,
                     run_id: contact.run_id,
                     contact_id: contact.id,
-                    call_id,
+                    call_id: Some(call_id),
                     action: name.clone(),
                     key: key.clone(),
                     parameters: parameters.clone(),
                     created_at: self.terms.now,
                     attempts: 0,
                 });
-                self.change.events.push(Event::ActionRequested { call_id, action: name.clone() });
+            }
+            CallEvent::Replied { id, text } => self.take_reply(contact, id, text, *told_at, item_id),
+            CallEvent::Opened => self.note_opened(self.happened_at(fact)),
+            CallEvent::Clicked { key } => {
+                let clicks = self.call.detail.message.as_ref().map(|message| message.clicks);
+                if clicks.is_some_and(|clicks| clicks < CLICKS_MAX) && self.once(&format!("click:{key}")) {
+                    self.note_opened(self.happened_at(fact));
+                    self.call.detail.message.iter_mut().for_each(|message| message.clicks += 1);
+                }
             }
             CallEvent::Callback { at } => {
                 let detail = &mut self.call.detail;
@@ -133,6 +160,69 @@ impl Settling<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Tells when more became known of the fate of the message.
+    fn note_delivery(&mut self, before: &Call) {
+        let known = before.detail.message.as_ref().and_then(|message| message.delivery.as_ref());
+        let Some(delivery) = self.call.detail.message.as_ref().and_then(|message| message.delivery.as_ref())
+        else {
+            return;
+        };
+        if known != Some(delivery) {
+            self.change.events.push(Event::MessageDelivery {
+                call_id: self.call.id,
+                state: delivery.state,
+                failure: delivery.failure,
+                code: delivery.code.clone(),
+            });
+        }
+    }
+
+    /// Keeps what the contact answered, and gives it to the host if the campaign says so.
+    fn take_reply(
+        &mut self,
+        contact: &Contact,
+        id: &str,
+        text: &Personal<String>,
+        at: DateTime<Utc>,
+        item_id: impl FnOnce() -> ItemId,
+    ) {
+        let Some(message) = &mut self.call.detail.message else { return };
+        if message.replies.len() >= Message::REPLIES_MAX || message.replies.iter().any(|known| known.id == id)
+        {
+            return;
+        }
+        message.replies.push(Reply { id: id.to_owned(), text: text.clone(), at });
+        self.change.events.push(Event::MessageReplied { call_id: self.call.id });
+        if let Some(action) = &self.terms.run.run.definition.message.on_reply {
+            let parameters = [
+                ("text".to_owned(), text.expose().clone()),
+                ("reply_id".to_owned(), id.to_owned()),
+                ("message_id".to_owned(), self.call.id.to_string()),
+            ];
+            self.change.outbox.push(OutboxItem {
+                id: item_id(),
+                org_id: contact.org_id,
+                run_id: contact.run_id,
+                contact_id: contact.id,
+                call_id: Some(self.call.id),
+                action: action.clone(),
+                key: String::new(),
+                parameters: Personal::new(parameters.into()),
+                created_at: self.terms.now,
+                attempts: 0,
+            });
+        }
+    }
+
+    fn note_opened(&mut self, at: DateTime<Utc>) {
+        let Some(message) = &mut self.call.detail.message else { return };
+        let is_new = message.opened_at.is_none();
+        set_earliest(&mut message.opened_at, at);
+        if is_new {
+            self.change.events.push(Event::MessageOpened { call_id: self.call.id });
         }
     }
 
@@ -216,30 +306,35 @@ impl Settling<'_> {
         match disposition {
             Disposition::AnsweredHuman => match self.call.detail.callback_at {
                 Some(at) if at <= now + CALLBACK_MAX => self.plan(contact, at.max(now), None, 1),
-                Some(_) => {
-                    let reason = "a human answered, and asked for a callback too far ahead";
-                    self.settle_as(Outcome::Completed, None, "disposition", reason);
-                }
-                None => self.settle_as(Outcome::Completed, None, "disposition", "a human answered"),
+                Some(_) => self.reached(contact, "a human answered, and asked for a callback too far ahead"),
+                None => self.reached(contact, "a human answered"),
             },
             Disposition::Voicemail => self.retry(contact, RetryCause::Voicemail),
             Disposition::Busy => self.retry(contact, RetryCause::Busy),
             Disposition::NoAnswer => self.retry(contact, RetryCause::NoAnswer),
             Disposition::Rejected => self.retry(contact, RetryCause::Rejected),
             Disposition::Failed => self.retry(contact, RetryCause::Failed),
-            Disposition::InvalidNumber => self.settle_as(
-                Outcome::Excluded,
-                Some(Exclusion::InvalidNumber),
-                "disposition",
-                "the network says that the number does not exist",
-            ),
-            Disposition::Unknown => {
-                self.settle_as(Outcome::Unknown, None, "at_most_once", "the fate of the call is not known");
+            Disposition::InvalidNumber => {
+                let reason = "the network says that the number does not exist";
+                self.exclude(contact, Exclusion::InvalidNumber, "disposition", reason);
             }
+            Disposition::Unknown => self.conclude(
+                contact,
+                &Conclusion {
+                    events: &[],
+                    outcome: Outcome::Unknown,
+                    exclusion: None,
+                    rule: "at_most_once",
+                    reason: "the fate of the call is not known",
+                },
+            ),
+            Disposition::Sent => self.sent(contact),
             Disposition::Canceled => self.call_again(contact, None, None),
             Disposition::NotPlaced => {
-                self.change.attempt = Some(AttemptChange::Remove);
-                self.change.status.attempts = contact.status.attempts.saturating_sub(1);
+                if self.call.medium() != Medium::Email {
+                    self.change.attempt = Some(AttemptChange::Remove);
+                    self.change.status.attempts = contact.status.attempts.saturating_sub(1);
+                }
                 match fact {
                     CallFact::NotPlaced { kind, retry_after, .. } => {
                         self.call_again(contact, Some(*kind), *retry_after);
@@ -254,18 +349,18 @@ impl Settling<'_> {
         if self.settled_by_callback(contact) {
             return;
         }
-        let plan = &self.terms.run.run.definition.retry;
-        match plan.next(cause, &contact.status.retries) {
+        let plan = &mut self.change.status.plan;
+        match plan.retry_plan(&self.terms.run.run.definition).next(cause, &plan.retries) {
             RetryVerdict::After(delay) => {
-                self.change.status.retries.count(cause);
-                let number = u32::from(self.change.status.retries.of(cause));
+                plan.retries.count(cause);
+                let number = u32::from(plan.retries.of(cause));
                 self.plan(contact, self.terms.now + delay, Some(cause), number);
             }
             RetryVerdict::Exhausted { .. } => {
-                self.settle_as(Outcome::Exhausted, None, "retry", "the retries of its cause are used up");
+                self.exhausted(contact, Some(cause), "retry", "the retries of its cause are used up");
             }
             RetryVerdict::NotPlanned => {
-                self.settle_as(Outcome::Exhausted, None, "retry", "no retry is planned for its cause");
+                self.exhausted(contact, Some(cause), "retry", "no retry is planned for its cause");
             }
         }
     }
@@ -280,14 +375,14 @@ impl Settling<'_> {
         self.change.status.not_placed += u32::from(!away);
         let number = self.change.status.not_placed;
         match kind {
-            Some(ProviderErrorKind::InvalidNumber) => self.settle_as(
-                Outcome::Excluded,
-                Some(Exclusion::InvalidNumber),
-                "provider",
-                "the provider cannot call the number",
-            ),
+            Some(ProviderErrorKind::InvalidNumber) => {
+                let reason = "the provider cannot call the number";
+                self.exclude(contact, Exclusion::InvalidNumber, "provider", reason);
+            }
+            Some(ProviderErrorKind::NoSms) => self.failed_for(contact, DeliveryFailure::NoSms),
+            Some(ProviderErrorKind::Unsubscribed) => self.failed_for(contact, DeliveryFailure::Unsubscribed),
             _ if number >= NOT_PLACED_MAX => {
-                self.settle_as(Outcome::Exhausted, None, "provider", "no call could be placed");
+                self.exhausted(contact, None, "provider", "no call could be placed");
             }
             _ => {
                 let backoff = Duration::from_secs(5 << number.min(8)).min(BACKOFF_MAX);
@@ -305,11 +400,36 @@ impl Settling<'_> {
         cause: Option<RetryCause>,
         number: u32,
     ) {
-        let run = &self.terms.run.run;
-        if let Some(ending @ (Ending::Cancelled | Ending::EndTime)) = run.ending {
-            self.settle_as(ending.outcome(), None, "run_state", "the run is over");
+        if let Some(ending @ (Ending::Cancelled | Ending::EndTime)) = self.terms.run.run.ending {
+            let plan = &self.change.status.plan;
+            let reached = plan.follow_up.as_ref().and_then(|progress| progress.reached);
+            self.settle_as(reached.unwrap_or(ending.outcome()), None, "run_state", "the run is over");
             return;
         }
+        match self.legal_from(contact, from) {
+            Ok(at) => self.wait(at, cause, number),
+            Err((rule, reason, ..)) if self.change.status.plan.is_in_follow_up() => {
+                let next =
+                    follow_up::pass_over(&mut self.change, &self.terms.run.run.definition, rule, &reason);
+                self.plan_follow_ups(contact, next);
+            }
+            Err((rule, reason, outcome, exclusion)) => self.settle_as(outcome, exclusion, rule, &reason),
+        }
+    }
+
+    /// Has the contact wait for its next follow-up, or for the first after it that may take place.
+    fn plan_follow_ups(&mut self, contact: &Contact, mut next: Option<DateTime<Utc>>) {
+        let definition = &self.terms.run.run.definition;
+        while let Some(from) = next {
+            next = match self.legal_from(contact, from) {
+                Ok(at) => return follow_up::wait(&mut self.change, definition, at),
+                Err((rule, reason, ..)) => follow_up::pass_over(&mut self.change, definition, rule, &reason),
+            };
+        }
+    }
+
+    /// The first legal instant from `from` on, or why there is none.
+    fn legal_from(&self, contact: &Contact, from: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
         let asked = Contact { status: self.change.status.clone(), ..contact.clone() };
         let opted_out = self.call.detail.applied.iter().any(|applied| applied == OPT_OUT);
         let facts = NumberFacts {
@@ -321,11 +441,140 @@ impl Settling<'_> {
         let question =
             Question { now: from, asked_at, terms: self.terms.run, contact: &asked, number: &facts };
         match self.terms.policy.decide(&question) {
-            Decision::Never { outcome, exclusion, rule, reason } => {
-                self.settle_as(outcome, exclusion, rule, &reason);
+            Decision::Never { outcome, exclusion, rule, reason } => Err((rule, reason, outcome, exclusion)),
+            Decision::Allow { .. } => Ok(from),
+            Decision::Defer { until, .. } => Ok(until),
+        }
+    }
+
+    /// The attempts under way are over: what the plan says follows, or the contact is settled.
+    fn conclude(&mut self, contact: &Contact, conclusion: &Conclusion<'_>) {
+        let (definition, call_id) = (&self.terms.run.run.definition, Some(self.call.id));
+        let next = follow_up::conclude(&mut self.change, contact, call_id, definition, conclusion);
+        if next.is_some()
+            && let Some(ending @ (Ending::Cancelled | Ending::EndTime)) = self.terms.run.run.ending
+        {
+            let reached = self.change.status.plan.follow_up.as_ref().and_then(|progress| progress.reached);
+            self.settle_as(reached.unwrap_or(ending.outcome()), None, "run_state", "the run is over");
+            return;
+        }
+        self.plan_follow_ups(contact, next);
+    }
+
+    /// A human answered.
+    fn reached(&mut self, contact: &Contact, reason: &str) {
+        let mut events = vec![PlanEvent::AnsweredHuman];
+        events.extend(self.lasted_too_long().then_some(PlanEvent::TooLong));
+        let (outcome, exclusion, rule) = (Outcome::Completed, None, "disposition");
+        self.conclude(contact, &Conclusion { events: &events, outcome, exclusion, rule, reason });
+    }
+
+    /// Whether the call lasted as long as it may, give or take what providers round.
+    fn lasted_too_long(&self) -> bool {
+        let longest = self.terms.run.run.definition.call.max_duration.duration().saturating_sub(ROUNDED);
+        let lasted =
+            self.call.placed_at.zip(self.call.ended_at).and_then(|(from, to)| (to - from).to_std().ok());
+        self.call.detail.talk_time.max(lasted).is_some_and(|lasted| lasted >= longest)
+    }
+
+    /// No human was reached, and no retry is left.
+    fn exhausted(&mut self, contact: &Contact, cause: Option<RetryCause>, rule: &str, reason: &str) {
+        let what = match (self.call.medium(), cause) {
+            (Medium::Voice, Some(cause)) => Some(PlanEvent::of(cause)),
+            (Medium::Voice, None) => None,
+            _ => Some(PlanEvent::Undelivered),
+        };
+        let events: Vec<PlanEvent> = what.into_iter().chain([PlanEvent::Exhausted]).collect();
+        let (outcome, exclusion) = (Outcome::Exhausted, None);
+        self.conclude(contact, &Conclusion { events: &events, outcome, exclusion, rule, reason });
+    }
+
+    /// The contact cannot be reached in this way, now or later.
+    fn exclude(&mut self, contact: &Contact, exclusion: Exclusion, rule: &str, reason: &str) {
+        let events: &[PlanEvent] = match (self.call.medium(), exclusion) {
+            (Medium::Voice, _) => &[],
+            (_, Exclusion::NoSms) => &[PlanEvent::NoSms, PlanEvent::Undelivered],
+            _ => &[PlanEvent::Undelivered],
+        };
+        let (outcome, exclusion) = (Outcome::Excluded, Some(exclusion));
+        self.conclude(contact, &Conclusion { events, outcome, exclusion, rule, reason });
+    }
+
+    /// The provider has the message.
+    fn sent(&mut self, contact: &Contact) {
+        let delivery = self.call.detail.message.as_ref().and_then(|message| message.delivery.as_ref());
+        if delivery.is_some_and(|delivery| delivery.state.is_final()) {
+            self.take_fate(contact);
+        } else if self.call.medium() == Medium::Sms && self.terms.receipts {
+            let awaits = AwaitedReceipt { message: self.call.id, since: self.terms.now };
+            let can_look = self.terms.capabilities.lookup != Lookup::None;
+            let until =
+                follow_up::next_look(awaits, &self.terms.run.run.definition, can_look, self.terms.now);
+            self.change.status.plan.follow_up_mut().awaits = Some(awaits);
+            let due_at = until.unwrap_or(self.terms.now);
+            self.change.status.state = ContactState::Waiting { due_at };
+            self.change.events.push(follow_up::awaiting(due_at));
+        } else {
+            self.delivered(contact, "the provider accepted the message");
+        }
+    }
+
+    /// What became of a message that the contact waits for.
+    fn take_receipt(&mut self, contact: &Contact) {
+        let waits = matches!(self.change.status.state, ContactState::Waiting { .. })
+            && self.change.status.plan.awaits().is_some_and(|awaits| awaits.message == self.call.id);
+        let delivery = self.call.detail.message.as_ref().and_then(|message| message.delivery.as_ref());
+        if waits && delivery.is_some_and(|delivery| delivery.state.is_final()) {
+            self.take_fate(contact);
+        }
+    }
+
+    /// Acts on what finally became of the message.
+    fn take_fate(&mut self, contact: &Contact) {
+        if let Some(progress) = &mut self.change.status.plan.follow_up {
+            progress.awaits = None;
+        }
+        let delivery = self.call.detail.message.as_ref().and_then(|message| message.delivery.clone());
+        match delivery {
+            Some(MessageDelivery { state: DeliveryState::Delivered, .. }) => {
+                self.delivered(contact, "the message was delivered");
             }
-            Decision::Allow { .. } => self.wait(from, cause, number),
-            Decision::Defer { until, .. } => self.wait(until, cause, number),
+            delivery => {
+                let failure = delivery.and_then(|delivery| delivery.failure);
+                self.failed_for(contact, failure.unwrap_or(DeliveryFailure::Other));
+            }
+        }
+    }
+
+    fn delivered(&mut self, contact: &Contact, reason: &str) {
+        let (outcome, exclusion, rule) = (Outcome::Completed, None, "delivery");
+        let events = &[PlanEvent::Delivered];
+        self.conclude(contact, &Conclusion { events, outcome, exclusion, rule, reason });
+    }
+
+    /// The message did not arrive.
+    fn failed_for(&mut self, contact: &Contact, failure: DeliveryFailure) {
+        let rule = "delivery";
+        match failure {
+            DeliveryFailure::Unsubscribed => {
+                if self.once(OPT_OUT) {
+                    self.change.suppress = Some(self.suppression(contact));
+                    self.change.events.push(Event::OptedOut { call_id: self.call.id });
+                }
+                self.exclude(contact, Exclusion::Suppressed, rule, "the recipient wants no messages");
+            }
+            DeliveryFailure::NoSms => {
+                let reason = "the number cannot receive text messages";
+                self.exclude(contact, Exclusion::NoSms, rule, reason);
+            }
+            DeliveryFailure::InvalidNumber => {
+                self.exclude(contact, Exclusion::InvalidNumber, rule, "the number does not exist");
+            }
+            failure if failure.is_temporary() => self.retry(contact, RetryCause::Failed),
+            failure => {
+                let reason = format!("the message was not delivered: {}", failure.name());
+                self.exhausted(contact, None, rule, &reason);
+            }
         }
     }
 
@@ -361,6 +610,15 @@ impl Settling<'_> {
         Some(counted(self.change))
     }
 }
+
+/// Why there is no legal instant: rule, finding, outcome and exclusion.
+type Refusal = (&'static str, std::borrow::Cow<'static, str>, Outcome, Option<Exclusion>);
+
+/// Clicks counted of one message.
+const CLICKS_MAX: u32 = 64;
+
+/// How much less than the longest a call may last and still count as that long.
+const ROUNDED: Duration = Duration::from_secs(2);
 
 /// After so many calls in a row that nobody could have answered, the contact is given up.
 const NOT_PLACED_MAX: u32 = 20;

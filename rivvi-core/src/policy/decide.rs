@@ -7,10 +7,11 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::follow_up::Upcoming;
 use super::hours::CallingHours;
 use super::rules::{self, LOOK_AGAIN, RING_MIN};
 use super::window::HORIZON;
-use crate::domain::{CallId, Contact, Exclusion, Organization, Outcome, Run, Suppression};
+use crate::domain::{CallId, Contact, Exclusion, Medium, Organization, Outcome, Run, Suppression};
 use crate::storage::{AttemptChange, Change};
 
 /// The rules of an engine: those of Rivvi, then those of the host.
@@ -167,6 +168,16 @@ pub struct Question<'a> {
     pub contact: &'a Contact,
     /// What is known of its number.
     pub number: &'a NumberFacts,
+}
+
+impl Question<'_> {
+    /// By what the contact would be reached.
+    pub fn medium(&self) -> Medium {
+        match self.contact.status.plan.upcoming(&self.terms.run.definition) {
+            Upcoming::Attempt { medium, .. } => medium,
+            Upcoming::Receipt(_) => Medium::Sms,
+        }
+    }
 }
 
 /// The terms of a run: what rules need beside the contact, prepared once.

@@ -7,6 +7,7 @@ mod calendar;
 pub mod caps;
 pub mod day;
 mod decide;
+pub mod follow_up;
 pub mod hours;
 pub mod retry;
 mod rules;

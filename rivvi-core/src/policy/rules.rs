@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::caps::{AttemptHistory, CapKind, CapVerdict};
 use super::decide::{Finding, Question, Rule};
 use super::window::{Constraint, HORIZON, next_legal};
-use crate::domain::{Ending, Exclusion, Outcome, RunState};
+use crate::domain::{Ending, Exclusion, Medium, Outcome, RunState};
 
 /// The least time a call must be able to ring inside its legal interval; a call does not start later than this
 /// before its end. 15 s, the least that 47 CFR 64.1200(a)(6) lets an unanswered telemarketing call ring.
@@ -128,6 +128,10 @@ impl Rule for WithinCaps {
     }
 
     fn judge(&self, question: &Question<'_>) -> Finding {
+        // Caps are about what rings and buzzes.
+        if question.medium() == Medium::Email {
+            return Finding::Pass;
+        }
         let caps = &question.terms.run.definition.caps;
         let history = AttemptHistory::complete(&question.number.attempts);
         match caps.check(&history, question.now, question.contact.zones.zones.as_slice()) {

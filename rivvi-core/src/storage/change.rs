@@ -51,6 +51,9 @@ impl Change {
         if let Some(disposition) = self.ended(call_before) {
             tally.end_call(disposition);
         }
+        if let Some(call) = &self.call {
+            tally.messages.change(call_before, call);
+        }
         tally.observe_live();
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{CallId, ContactId, ItemId, JournalEntry, OrgId, Personal, RunId};
+use crate::domain::{CallId, Contact, ContactId, ItemId, JournalEntry, OrgId, Personal, RunId};
 use crate::provider::CallUpdate;
 
 /// An update whose call was not known when it arrived.
@@ -48,8 +48,8 @@ pub struct OutboxItem {
     pub run_id: RunId,
     /// The contact of the call.
     pub contact_id: ContactId,
-    /// The call.
-    pub call_id: CallId,
+    /// The call; `None` for a follow-up that no call led to.
+    pub call_id: Option<CallId>,
     /// The name under which the host registered the action.
     pub action: String,
     /// Tells the request apart from others of the call, for who waits for the result.
@@ -61,6 +61,37 @@ pub struct OutboxItem {
     pub created_at: DateTime<Utc>,
     /// How often it was taken.
     pub attempts: u32,
+}
+
+impl OutboxItem {
+    /// The item of a follow-up that the host carries out. Its id is derived from contact and follow-up, for a follow-up
+    /// takes place at most once for a contact.
+    pub fn of_follow_up(
+        contact: &Contact,
+        call_id: Option<CallId>,
+        step: &str,
+        action: &str,
+        parameters: Personal<BTreeMap<String, String>>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(contact.id.as_uuid().as_bytes());
+        digest.update(step);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest.finalize()[..16]);
+        Self {
+            id: ItemId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()),
+            org_id: contact.org_id,
+            run_id: contact.run_id,
+            contact_id: contact.id,
+            call_id,
+            action: action.to_owned(),
+            key: String::new(),
+            parameters,
+            created_at: at,
+            attempts: 0,
+        }
+    }
 }
 
 /// An item of inbox or outbox that was given up.

@@ -189,6 +189,7 @@ pub fn import_report() -> ImportReport {
         duplicates: 0,
         invalid: 1,
         blank_rows: 3,
+        landlines: None,
         problems: vec![RowProblem {
             row: 2,
             column: "טלפון".into(),

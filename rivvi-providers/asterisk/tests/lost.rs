@@ -45,6 +45,8 @@ async fn calls_of_a_dead_process_may_go_on() {
     let dead = Scene::open_with(options.clone()).await;
     let call = dead.place(Callee::SILENT, STAY).await;
     dead.told.answered(call).await;
+    // Until its channel is in the application: else Asterisk drops it.
+    dead.pause(Duration::from_millis(300)).await;
     drop(dead);
 
     let scene = Scene::open_with(options).await;

@@ -1,4 +1,4 @@
-//! A simulated phone network: callees who answer, do not answer, are busy or let a machine answer, decided by a seed.
+//! A simulated phone network, and a [simulated gateway of text messages](SimulatedGateway): callees who answer, do not answer, are busy or let a machine answer, decided by a seed.
 //!
 //! It behaves like a vendor: it is asked to place calls, tells what happens by signed webhooks, can be asked about a
 //! call, recognizes a repeated placement, and can write down every call leg before it answers. Time is the engine's,
@@ -22,6 +22,7 @@
 //! ```
 
 mod behaviour;
+mod gateway;
 mod log;
 mod network;
 mod script;
@@ -29,5 +30,6 @@ mod turns;
 mod webhook;
 
 pub use behaviour::Behaviour;
+pub use gateway::{GatewayBehaviour, SentMessage, SimulatedGateway};
 pub use log::{Leg, NetworkLogError};
 pub use network::SimulatedNetwork;

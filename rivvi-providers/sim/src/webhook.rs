@@ -7,14 +7,16 @@ use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
 use http::Request;
 use rivvi_core::domain::Secret;
-use rivvi_core::provider::{CallUpdate, WebhookError, WebhookRequest};
+use rivvi_core::provider::{WebhookError, WebhookRequest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
 pub(crate) const SIGNATURE: &str = "x-sim-signature";
 
-/// The webhook that tells `update`, signed at `now`.
-pub(crate) fn encode(update: &CallUpdate, key: &Secret, now: DateTime<Utc>) -> WebhookRequest {
-    let body = Bytes::from(serde_json::to_vec(update).unwrap_or_default());
+/// The webhook that tells `news`, signed at `now`.
+pub(crate) fn encode(news: &impl Serialize, key: &Secret, now: DateTime<Utc>) -> WebhookRequest {
+    let body = Bytes::from(serde_json::to_vec(news).unwrap_or_default());
     let at = now.timestamp_millis();
     let signature = format!("t={at},s={}", hex(&mac(key, at, &body).finalize().into_bytes()));
     let mut request = Request::new(body);
@@ -25,12 +27,12 @@ pub(crate) fn encode(update: &CallUpdate, key: &Secret, now: DateTime<Utc>) -> W
 }
 
 /// Verifies and reads a webhook.
-pub(crate) fn decode(
+pub(crate) fn decode<T: DeserializeOwned>(
     request: &WebhookRequest,
     key: &Secret,
     now: DateTime<Utc>,
     age_max: Duration,
-) -> Result<CallUpdate, WebhookError> {
+) -> Result<T, WebhookError> {
     let header = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
     let (at, signature) = header.and_then(parse_signature).ok_or(WebhookError::Forged)?;
     mac(key, at, request.body()).verify_slice(&signature).map_err(|_| WebhookError::Forged)?;
@@ -66,7 +68,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use rivvi_core::domain::CallId;
-    use rivvi_core::provider::{CallEvent, CallRef};
+    use rivvi_core::provider::{CallEvent, CallRef, CallUpdate};
 
     use chrono::TimeDelta;
 
@@ -81,6 +83,7 @@ mod tests {
         let call = CallRef::Id("00000000-0000-7000-8000-000000000001".parse::<CallId>().unwrap());
         let update = CallUpdate { call, at: now, event: CallEvent::Ringing };
         let request = encode(&update, &key, now);
+        let decode = decode::<CallUpdate>;
         assert_eq!(decode(&request, &key, now + AGE_MAX, AGE_MAX).unwrap(), update);
         let late = decode(&request, &key, now + AGE_MAX + TimeDelta::milliseconds(1), AGE_MAX);
         assert!(matches!(late, Err(WebhookError::Stale)));

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
-use rivvi_core::domain::{Exclusion, OrgId, Outcome, RunId, RunState, RunTally};
+use rivvi_core::domain::{Exclusion, MessageTally, OrgId, Outcome, RunId, RunState, RunTally};
 
 use crate::DynamoStorage;
 use crate::error::{Failure, Unreadable};
@@ -192,6 +192,7 @@ pub(crate) struct TallyChange {
     dispositions: BTreeMap<rivvi_core::domain::Disposition, u64>,
     /// How many more than before were calling at the most.
     peak: i64,
+    messages: MessageTally,
 }
 
 impl TallyChange {
@@ -206,6 +207,7 @@ impl TallyChange {
             exclusions: Exclusion::ALL.map(|exclusion| (exclusion, Self::BASE)).into(),
             dispositions: BTreeMap::new(),
             live_calls_max: Self::BASE,
+            messages: MessageTally::default(),
         }
     }
 
@@ -225,6 +227,7 @@ impl TallyChange {
             exclusions: differences(&tally.exclusions),
             dispositions: tally.dispositions.clone(),
             peak: difference(tally.live_calls_max),
+            messages: tally.messages,
         }
     }
 
@@ -250,5 +253,6 @@ impl TallyChange {
         for (disposition, by) in &self.dispositions {
             *tally.dispositions.entry(*disposition).or_default() += by;
         }
+        tally.messages.add(&self.messages);
     }
 }

@@ -107,8 +107,8 @@ fn read_counts(row: &PgRow, state: ContactState, sequence: i64, at: usize) -> Re
     Ok(ContactStatus {
         state,
         attempts: row.count(at)?,
-        retries: match row.optional_text(at + 2)? {
-            Some(retries) => thing("retries of a contact", retries)?,
+        plan: match row.optional_text(at + 2)? {
+            Some(plan) => thing("plan of a contact", plan)?,
             None => Default::default(),
         },
         not_placed: row.count(at + 1)?,

@@ -273,6 +273,6 @@ mod tests {
         let mut status: Vec<&str> =
             contact["status"].as_object().unwrap().keys().map(String::as_str).collect();
         status.sort_unstable();
-        assert_eq!(status, ["attempts", "last_disposition", "not_placed", "retries", "sequence", "state"]);
+        assert_eq!(status, ["attempts", "last_disposition", "not_placed", "plan", "sequence", "state"]);
     }
 }

@@ -1,36 +1,39 @@
 //! The counts of a run, kept in shards that are added up when they are read.
 //!
 //! A shard holds what its writers added and took away, so a single one may be below zero. Places in `counts`, from 1:
-//! waiting, calling, then outcomes from 3, exclusions from 19 and dispositions from 35, in the order of the lists here,
-//! which only ever grow at their ends.
+//! waiting, calling, then outcomes from 3, exclusions from 19, dispositions from 35 and what became of messages from 51, in the order of the
+//! lists here, which only ever grow at their ends. A row from before a list grew is shorter.
 
 use std::collections::BTreeMap;
 
-use rivvi_core::domain::{Disposition, Exclusion, OrgId, Outcome, RunId, RunTally};
+use rivvi_core::domain::{Disposition, Exclusion, MessageTally, OrgId, Outcome, RunId, RunTally};
 
 use crate::connection::Connection;
 use crate::error::Failure;
 use crate::value::Columns;
 
-const OUTCOMES: [Outcome; 6] = [
+const OUTCOMES: [Outcome; 8] = [
     Outcome::Completed,
     Outcome::Exhausted,
     Outcome::Excluded,
     Outcome::Expired,
     Outcome::Cancelled,
     Outcome::Unknown,
+    Outcome::FallbackDelivered,
+    Outcome::FallbackFailed,
 ];
 
-const EXCLUSIONS: [Exclusion; 6] = [
+const EXCLUSIONS: [Exclusion; 7] = [
     Exclusion::Suppressed,
     Exclusion::UnknownZone,
     Exclusion::NoLegalInstant,
     Exclusion::Cap,
     Exclusion::InvalidNumber,
     Exclusion::HostRule,
+    Exclusion::NoSms,
 ];
 
-const DISPOSITIONS: [Disposition; 10] = [
+const DISPOSITIONS: [Disposition; 11] = [
     Disposition::AnsweredHuman,
     Disposition::Voicemail,
     Disposition::Busy,
@@ -41,12 +44,15 @@ const DISPOSITIONS: [Disposition; 10] = [
     Disposition::Canceled,
     Disposition::Unknown,
     Disposition::NotPlaced,
+    Disposition::Sent,
 ];
 
 const OUTCOMES_AT: usize = 2;
 const EXCLUSIONS_AT: usize = 18;
 const DISPOSITIONS_AT: usize = 34;
-const PLACES: usize = 50;
+const MESSAGES_AT: usize = 50;
+const MESSAGES: usize = 7;
+const PLACES: usize = MESSAGES_AT + MESSAGES;
 
 type Counts = [i64; PLACES];
 
@@ -62,6 +68,7 @@ pub(crate) fn origin() -> RunTally {
         exclusions: EXCLUSIONS.map(|exclusion| (exclusion, ORIGIN)).into(),
         dispositions: DISPOSITIONS.map(|disposition| (disposition, ORIGIN)).into(),
         live_calls_max: u64::MAX,
+        messages: MessageTally::from_counts([ORIGIN; MESSAGES]),
     }
 }
 
@@ -106,6 +113,9 @@ fn counts(tally: &RunTally) -> Counts {
     for (place, disposition) in DISPOSITIONS.iter().enumerate() {
         counts[DISPOSITIONS_AT + place] = of(tally.dispositions.get(disposition));
     }
+    for (place, (_, count)) in tally.messages.named().into_iter().enumerate() {
+        counts[MESSAGES_AT + place] = count.cast_signed();
+    }
     counts
 }
 
@@ -122,6 +132,7 @@ fn tally(counts: &Counts, live_calls_max: i64) -> RunTally {
         exclusions: named(&EXCLUSIONS, EXCLUSIONS_AT, count),
         dispositions: named(&DISPOSITIONS, DISPOSITIONS_AT, count),
         live_calls_max: u64::try_from(live_calls_max).unwrap_or(0),
+        messages: MessageTally::from_counts(std::array::from_fn(|place| count(MESSAGES_AT + place))),
     }
 }
 
@@ -133,7 +144,7 @@ pub(crate) async fn add(
     let add = "INSERT INTO run_tallies AS t (run_id, shard, org_id, live_calls_max, counts) \
                VALUES ($1, pg_backend_pid() % 8, $2, $3, $4) ON CONFLICT (run_id, shard) DO UPDATE SET \
                  live_calls_max = greatest(t.live_calls_max, excluded.live_calls_max), \
-                 counts = ARRAY(SELECT known + more FROM unnest(t.counts, excluded.counts) WITH ORDINALITY \
+                 counts = ARRAY(SELECT coalesce(known, 0) + more FROM unnest(t.counts, excluded.counts) WITH ORDINALITY \
                    AS place(known, more, n) ORDER BY n)";
     for (run_id, org_id, delta) in deltas {
         if delta.is_nothing() {
@@ -176,7 +187,7 @@ mod tests {
         assert_eq!(known, Disposition::ALL.into_iter().collect());
         assert!(OUTCOMES_AT + OUTCOMES.len() <= EXCLUSIONS_AT);
         assert!(EXCLUSIONS_AT + EXCLUSIONS.len() <= DISPOSITIONS_AT);
-        assert!(DISPOSITIONS_AT + DISPOSITIONS.len() <= PLACES);
+        assert!(DISPOSITIONS_AT + DISPOSITIONS.len() <= MESSAGES_AT);
     }
 
     #[test]

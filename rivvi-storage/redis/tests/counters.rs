@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rivvi_core::domain::{
-    Aggregate, CallId, ContactId, Disposition, Event, JournalEntry, OrgId, Outcome, RunId,
+    Aggregate, CallId, ContactId, Disposition, Event, JournalEntry, Medium, OrgId, Outcome, RunId,
 };
 use rivvi_core::engine::EventSink;
 use rivvi_core::testkit::build;
@@ -28,7 +28,7 @@ fn journal(org_id: OrgId, run: RunId) -> Vec<JournalEntry> {
     for row in 2..CONTACTS + 2 {
         let mut events = vec![
             Event::ContactImported { row },
-            Event::CallIntended { call_id, attempt: 1, legal_until: build::start() },
+            Event::CallIntended { call_id, attempt: 1, legal_until: build::start(), medium: Medium::Voice },
         ];
         if row % 3 > 0 {
             events.push(Event::CallAnswered { call_id, by: rivvi_core::provider::Answerer::Human });

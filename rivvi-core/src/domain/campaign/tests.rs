@@ -134,7 +134,7 @@ fn an_end_beyond_the_calendar_is_its_end() {
 
 #[test]
 fn what_is_read_is_written_and_reads_back() {
-    for text in [TOML, WHOLE, "name = 'x'\nchannel = 'sms'"] {
+    for text in [TOML, WHOLE, "name = 'x'\nchannel = 'sms'\nmessage.text = 'Hello'"] {
         let campaign = CampaignDefinition::from_toml(text).unwrap();
         let json = serde_json::to_string(&campaign).unwrap();
         assert_eq!(CampaignDefinition::from_json(&json).unwrap(), campaign);

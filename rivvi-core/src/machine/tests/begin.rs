@@ -1,7 +1,7 @@
 //! What becomes of a contact that is due.
 
 use super::fixture::{LEGAL, at, contact, draft, intent};
-use crate::domain::{CallState, ContactState, Disposition, Event, Exclusion, Outcome};
+use crate::domain::{CallState, ContactState, Disposition, Event, Exclusion, Medium, Outcome};
 use crate::machine::{begin, withdraw};
 use crate::policy::Decision;
 use crate::storage::AttemptChange;
@@ -34,7 +34,8 @@ fn an_allowed_contact_is_called() {
     assert_eq!(change.status.state, ContactState::Calling { call_id: call.id });
     assert_eq!((change.status.attempts, change.status.sequence), (3, 8));
     assert_eq!(change.attempt, Some(AttemptChange::Add(at(5))));
-    let intended = Event::CallIntended { call_id: call.id, attempt: 3, legal_until: at(LEGAL) };
+    let intended =
+        Event::CallIntended { call_id: call.id, attempt: 3, legal_until: at(LEGAL), medium: Medium::Voice };
     assert_eq!((change.events, change.at), (vec![intended], at(5)));
 }
 

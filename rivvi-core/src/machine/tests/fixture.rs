@@ -8,15 +8,15 @@ use chrono_tz::Tz;
 use uuid::Uuid;
 
 use crate::domain::{
-    Call, CallId, CallState, CallerId, Campaign, CampaignDefinition, CampaignId, Contact, ContactState,
-    Disposition, E164, Event, ItemId, Lease, NodeId, OrgId, Organization, ProviderName, Region, Run, RunId,
-    RunState, RunTally, Suppression,
+    Call, CallId, CallState, CallerId, Campaign, CampaignDefinition, CampaignId, Channel, Contact,
+    ContactState, Disposition, E164, Event, ItemId, Lease, Message, NodeId, OrgId, Organization,
+    ProviderName, Region, Run, RunId, RunState, RunTally, Suppression,
 };
 use crate::import::{ImportReport, SheetFormat};
 use crate::machine::{CallFact, CallInput, Intent, SettleTerms, begin, settle};
 use crate::policy::zone::{CandidateZones, ResolvedZones, ZoneEvidence};
 use crate::policy::{Decision, Policy, RunTerms};
-use crate::provider::{Answerer, CallEvent, CallRef, ProviderErrorKind, VoiceCapabilities};
+use crate::provider::{Answerer, CallEvent, CallRef, Lookup, ProviderErrorKind, VoiceCapabilities};
 use crate::storage::{AttemptChange, Change, OutboxItem};
 
 /// The instant so many seconds after noon of Monday 4 May 2026, UTC.
@@ -38,7 +38,8 @@ failed    = { after = "1h", max = 2 }
 "#;
 
 pub(super) fn definition(toml: &str) -> CampaignDefinition {
-    CampaignDefinition::from_toml(&format!("name = 'test'\nchannel = 'voice'\n{toml}")).unwrap()
+    let channel = if toml.contains("channel =") { "" } else { "channel = 'voice'\n" };
+    CampaignDefinition::from_toml(&format!("name = 'test'\n{channel}{toml}")).unwrap()
 }
 
 pub(super) fn draft(toml: &str) -> Run {
@@ -79,6 +80,7 @@ pub(super) fn intent(call: u128) -> Intent {
             token: Lease::FIRST_TOKEN,
             until: at(90),
         },
+        message: None,
     }
 }
 
@@ -98,6 +100,7 @@ pub(super) fn report() -> Arc<ImportReport> {
         duplicates: 0,
         invalid: 0,
         blank_rows: 0,
+        landlines: None,
         problems: Vec::new(),
         problems_total: 0,
         complete: true,
@@ -155,7 +158,9 @@ impl Scene {
 
     pub(super) fn of(terms: RunTerms) -> Self {
         let contact = contact(&terms.run);
-        let change = begin(&contact, Decision::Allow { until: at(LEGAL) }, at(0), || intent(4));
+        let message = (terms.run.definition.channel == Channel::Sms).then(|| Message::sms("Hello"));
+        let intent = || Intent { message, ..intent(4) };
+        let change = begin(&contact, Decision::Allow { until: at(LEGAL) }, at(0), intent);
         let mut tally = RunTally::default();
         tally.enter(&contact.status.state);
         let mut scene = Self {
@@ -198,12 +203,13 @@ impl Scene {
 
     /// What the machine makes of a fact, without committing it.
     pub(super) fn ask(&self, fact: CallFact) -> Option<Change> {
-        let capabilities = VoiceCapabilities::default();
+        let capabilities = VoiceCapabilities { lookup: Lookup::ByReference, ..VoiceCapabilities::default() };
         let terms = SettleTerms {
             now: self.now,
             policy: &self.policy,
             run: &self.terms,
             capabilities: &capabilities,
+            receipts: true,
         };
         let input = CallInput { call: CallRef::Id(self.call.id), fact };
         let item = ItemId::from_uuid(Uuid::from_u128(100 + self.outbox.len() as u128));
@@ -231,8 +237,26 @@ impl Scene {
     /// The contact is called again: its next call is intended.
     pub(super) fn call_again(&mut self, call: u128) {
         self.past.push(self.call.clone());
-        let change = begin(&self.contact, Decision::Allow { until: at(LEGAL) }, self.now, || intent(call));
+        self.begin(Intent { message: None, ..intent(call) });
+    }
+
+    /// The contact is written to: its next message is intended.
+    pub(super) fn write(&mut self, call: u128, message: Message) {
+        self.past.push(self.call.clone());
+        self.begin(Intent { message: Some(message), ..intent(call) });
+    }
+
+    fn begin(&mut self, intent: Intent) {
+        let change = begin(&self.contact, Decision::Allow { until: at(LEGAL) }, self.now, || intent);
         self.commit(None, change);
+    }
+
+    /// Commits a change of the contact alone.
+    pub(super) fn commit_contact(&mut self, change: Change) {
+        assert!(!change.events.is_empty() && change.call.is_none());
+        let call = Some(self.call.clone());
+        let before = self.call.clone();
+        self.commit(Some(&before), Change { call, ..change });
     }
 
     fn commit(&mut self, before: Option<&Call>, change: Change) {
@@ -270,6 +294,9 @@ impl Scene {
         let (before, after) = (self.contact.status.state, change.status.state);
         let planned = change.events.iter().filter_map(|event| match event {
             Event::RetryPlanned { at, .. } => Some(ContactState::Waiting { due_at: *at }),
+            Event::FollowUpPlanned { at, step } if !is_host(&self.terms, step) => {
+                Some(ContactState::Waiting { due_at: *at })
+            }
             Event::ContactDeferred { until, .. } => Some(ContactState::Waiting { due_at: *until }),
             Event::CallIntended { call_id, .. } => Some(ContactState::Calling { call_id: *call_id }),
             Event::ContactSettled { outcome, exclusion, .. } => {
@@ -296,6 +323,12 @@ impl Scene {
     pub(super) fn events(&self) -> Vec<&'static str> {
         self.journal.iter().skip(1).map(Event::name).collect()
     }
+}
+
+/// Whether a follow-up is the host's to carry out.
+fn is_host(terms: &RunTerms, name: &str) -> bool {
+    let steps = &terms.run.definition.follow_up;
+    steps.iter().any(|step| step.name == name && step.medium().is_none())
 }
 
 /// The instant a duration after noon.

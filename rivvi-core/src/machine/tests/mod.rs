@@ -4,6 +4,7 @@ mod begin;
 mod call;
 mod fixture;
 mod inbound;
+mod messages;
 mod order;
 mod run;
 mod settle;

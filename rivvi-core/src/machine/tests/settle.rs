@@ -100,7 +100,7 @@ fn retries_are_counted_per_cause_and_end() {
         scene.tell(told(ended(disposition), 0));
         assert_eq!(scene.events().last(), Some(&expected));
     }
-    let retries = scene.contact.status.retries;
+    let retries = scene.contact.status.plan.retries;
     assert_eq!((retries.of(RetryCause::Busy), retries.of(RetryCause::NoAnswer)), (2, 1));
     let outcome = Outcome::Exhausted;
     assert_eq!(scene.state(), ContactState::Settled { outcome, exclusion: None, at: at(0) });
@@ -300,7 +300,7 @@ fn effects_are_taken_once_also_after_the_end() {
         let item = &scene.outbox[0];
         assert_eq!(
             (item.call_id, item.contact_id, &*item.action),
-            (scene.call.id, scene.contact.id, "send_link")
+            (Some(scene.call.id), scene.contact.id, "send_link")
         );
         assert_eq!((item.created_at, item.attempts), (at(30), 0));
         let [entry] = &scene.suppressed[..] else { panic!("{:?}", scene.suppressed) };

@@ -8,7 +8,8 @@ use std::path::Path;
 use super::fixture::{RETRIES, Scene, at, contact, draft, ended, intent, no_answer, not_placed, terms, told};
 use super::run::{INPUTS, input, run};
 use crate::domain::{
-    CallDetail, CallState, ContactState, Disposition, Ending, Lease, Outcome, RunState, RunTally,
+    CallDetail, CallState, ContactState, DeliveryState, Disposition, Ending, Lease, Outcome, RunState,
+    RunTally,
 };
 use crate::machine::{CallFact, CallStep, begin, step_call, step_run, withdraw};
 use crate::policy::{Decision, RunTerms};
@@ -74,6 +75,24 @@ const CONTACT: &[Transition] = &[
     ("waiting", "opt_out", "settled", "The callee opts out in a call that is over already: excluded."),
     ("waiting", "calls_in", "waiting", "The contact calls us: it is not called while it is on the phone."),
     ("waiting", "called_back", "settled", "The contact called us and was talked to: completed."),
+    ("waiting", "delivered", "settled", "The message that was waited for has arrived: completed."),
+    (
+        "waiting",
+        "undelivered",
+        "waiting",
+        "The message did not arrive, and the plan has something that follows.",
+    ),
+    (
+        "waiting",
+        "undelivered",
+        "settled",
+        "The message did not arrive, and nothing follows: exhausted or excluded.",
+    ),
+    ("calling", "sent", "waiting", "The provider has the message; its receipt is waited for."),
+    ("calling", "sent", "settled", "The provider has the message, and tells no more: completed."),
+    ("calling", "delivered", "settled", "The receipt came before the provider's answer: completed."),
+    ("calling", "undelivered", "waiting", "The same, and the plan has something that follows."),
+    ("calling", "undelivered", "settled", "The same, and nothing follows: exhausted or excluded."),
     ("calling", "answered_human", "settled", "A human was reached: completed."),
     (
         "calling",
@@ -116,6 +135,9 @@ const CONTACT: &[Transition] = &[
 
 const CALL: &[Transition] = &[
     ("intended", "accepted", "placed", "The provider has the call."),
+    ("intended", "message accepted", "ended", "The provider has the message: sent."),
+    ("intended", "delivery", "ended", "The first thing told is what became of the message: sent."),
+    ("intended", "replied", "ended", "The first thing told is an answer to the message: sent."),
     (
         "intended",
         "ringing",
@@ -139,6 +161,9 @@ const CALL: &[Transition] = &[
     ),
     ("intended", "given_up", "ended", "Nothing could be found out before the deadline: unknown."),
     ("unknown", "accepted", "placed", "The provider has the call after all, or recognized its repetition."),
+    ("unknown", "message accepted", "ended", "The provider has the message after all: sent."),
+    ("unknown", "delivery", "ended", "The message was sent after all."),
+    ("unknown", "replied", "ended", "The message was sent after all."),
     ("unknown", "ringing", "ringing", "The call went out after all."),
     ("unknown", "answered", "answered", "The call went out after all."),
     ("unknown", "ended", "ended", "The call went out after all, and is over."),
@@ -162,6 +187,13 @@ const CALL: &[Transition] = &[
     ("answered", "not_found", "ended", "The provider forgot how it ended, but it was answered."),
     ("answered", "given_up", "ended", "No end was told before the deadline, but it was answered."),
 ];
+
+/// A campaign by text message.
+const SMS: &str = "channel = 'sms'\nmessage.text = 'Hello'\n";
+
+fn delivery(state: DeliveryState) -> CallEvent {
+    CallEvent::Delivery { state, failure: None, code: None }
+}
 
 /// The transitions a machine was seen to make.
 type Seen = BTreeSet<(&'static str, &'static str, &'static str)>;
@@ -214,6 +246,20 @@ fn calls() -> Seen {
         ]
     };
     let mut seen = Seen::new();
+    for state in [CallState::Intended, CallState::Unknown, CallState::Ended { disposition }] {
+        let message = Scene::new(SMS).in_state(state).call;
+        let reply = CallEvent::Replied { id: "1".into(), text: String::new().into() };
+        for (name, event) in [
+            ("message accepted", CallEvent::Accepted { reference: None }),
+            ("delivery", delivery(DeliveryState::Queued)),
+            ("replied", reply),
+            ("opened", CallEvent::Opened),
+        ] {
+            if let CallStep::To(next) = step_call(&message, &told(event, 0)) {
+                seen.insert((state.name(), name, next.name()));
+            }
+        }
+    }
     for scene in [Scene::new(""), Scene::new("").taken_over()] {
         for (state, token) in states.into_iter().flat_map(|state| (0..4).map(move |token| (state, token))) {
             let call = scene.clone().in_state(state).call;
@@ -255,6 +301,23 @@ fn contacts() -> Seen {
         for (name, change) in begun.chain([("run over", withdrawn)]) {
             if !change.events.is_empty() {
                 seen.insert((name_of(state), name, name_of(change.status.state)));
+            }
+        }
+    }
+    for plan in ["", "[[follow_up]]\nname = 'say'\non = 'undelivered'\nspeech = 'Hello'"] {
+        let live = Scene::new(&format!("{SMS}{plan}"));
+        let mut waiting = live.clone();
+        waiting.tell(told(CallEvent::Accepted { reference: None }, 0));
+        for scene in [live, waiting] {
+            for (name, event) in [
+                ("sent", CallEvent::Accepted { reference: None }),
+                ("delivered", delivery(DeliveryState::Delivered)),
+                ("undelivered", delivery(DeliveryState::Undelivered)),
+            ] {
+                let Some(change) = scene.ask(told(event, 0)) else { continue };
+                if change.status.state != scene.state() {
+                    seen.insert((name_of(scene.state()), name, name_of(change.status.state)));
+                }
             }
         }
     }

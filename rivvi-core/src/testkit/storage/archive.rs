@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Scene;
 use crate::domain::{
-    CallDetail, CallId, Disposition, Exclusion, Outcome, Person, PersonFields, PersonId, Personal, RunState,
-    RunTally,
+    CallDetail, CallId, Disposition, Exclusion, MessageTally, Outcome, Person, PersonFields, PersonId,
+    Personal, RunState, RunTally,
 };
 use crate::storage::{ArchivedCall, CampaignContext, Report, Storage};
 use crate::testkit::build::{self, TICK, second};
@@ -162,6 +162,7 @@ pub async fn report_is_kept_and_replaced(storage: &Storage) {
             outcomes: Outcome::ALL.into_iter().zip(3..).collect(),
             exclusions: Exclusion::ALL.into_iter().zip(30..).collect(),
             dispositions: Disposition::ALL.into_iter().zip(300..).collect(),
+            messages: MessageTally::from_counts([7, 6, 5, 4, 3, 2, 1]),
             live_calls_max: 9_007_199_254_740_993,
         },
     };

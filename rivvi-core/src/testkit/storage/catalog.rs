@@ -116,8 +116,39 @@ pub async fn campaigns_come_page_by_page(storage: &Storage) {
     }
 }
 
+/// Messages, links and follow-ups of every kind.
+const RICH: &str = r#"
+name = "x"
+channel = "sms"
+message = { text = "{{ first_name }}: {{ links.give }}", sender = "Clinic", receipt_within = "1h", on_reply = "inbox" }
+links = { give = "https://clinic.example/give" }
+limits = { messages_per_second = 0.3 }
+
+[[follow_up]]
+name = "say"
+on = ["no_sms", "undelivered"]
+after = "90s"
+speech = { text = "Hello", language = "he" }
+retry.busy = { after = "1h", max = 2 }
+
+[[follow_up]]
+name = "letter"
+on = "say.exhausted"
+email = { to = "{{ email }}", subject = "a", text = "b" }
+
+[[follow_up]]
+name = "again"
+on = "letter.undelivered"
+call = { agent_id = "agent" }
+
+[[follow_up]]
+name = "ticket"
+on = "again.action:crm"
+action = "crm"
+"#;
+
 fn rich_definition() -> CampaignDefinition {
-    let mut definition = CampaignDefinition::from_toml("name = 'x'\nchannel = 'sms'").unwrap();
+    let mut definition = CampaignDefinition::from_toml(RICH).unwrap();
     definition.name = build::UNICODE.into();
     definition.variables = build::variables();
     definition.region = Some(Region::new("IL").unwrap());

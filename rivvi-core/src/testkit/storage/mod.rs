@@ -21,6 +21,7 @@ pub mod contacts;
 pub mod inbound;
 pub mod items;
 pub mod journal;
+pub mod messages;
 pub mod overdue;
 mod random;
 pub mod runs;

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{
-    Call, CallId, Campaign, Contact, ContactId, ItemId, Lease, Organization, ProviderName, Run, RunState,
+    Call, CallId, Campaign, CampaignDefinition, Contact, ContactId, ItemId, Lease, Organization,
+    ProviderName, Run, RunState,
 };
 use crate::machine::{self, CallFact, CallInput, Intent, RunInput, SettleTerms};
 use crate::policy::{Decision, NumberFacts, Policy, Question, RunTerms};
-use crate::provider::{CallEvent, VoiceCapabilities};
+use crate::provider::{CallEvent, Lookup, VoiceCapabilities};
 use crate::storage::{Applied, ApplyCalls, BeginCalls, Begun, Change, Storage, StorageError};
 use crate::testkit::build;
 
@@ -43,6 +44,19 @@ impl Scene {
     /// [`build::contact`].
     pub async fn active(storage: &Storage, n: u64, contacts: u64) -> Self {
         let scene = Self::draft(storage, n).await.activated(storage).await;
+        scene.add(storage, build::contacts(&scene.run, contacts)).await;
+        scene
+    }
+
+    /// Like [`active`](Self::active), of the campaign that the text defines.
+    pub async fn active_of(storage: &Storage, n: u64, contacts: u64, toml: &str) -> Self {
+        let organization = build::organization(n);
+        let definition = CampaignDefinition::from_toml(toml).unwrap();
+        let campaign = Campaign { definition, ..build::campaign(organization.id, n) };
+        storage.catalog.put_organization(organization.clone()).await.unwrap();
+        storage.catalog.add_campaign(campaign.clone()).await.unwrap();
+        let run = storage.ledger.create_run(build::draft(&campaign, n)).await.unwrap();
+        let scene = Self { organization, campaign, run }.activated(storage).await;
         scene.add(storage, build::contacts(&scene.run, contacts)).await;
         scene
     }
@@ -182,6 +196,7 @@ pub fn decided(contact: &Contact, decision: Decision, now: DateTime<Utc>) -> Cha
         provider: ProviderName::new(PROVIDER),
         caller_id: build::organization(1).caller_id,
         lease: Lease { node: build::node_id(1), token: 1, until: now + std::time::Duration::from_secs(60) },
+        message: None,
     })
 }
 
@@ -202,9 +217,11 @@ pub fn settling(
     terms: &RunTerms,
     now: DateTime<Utc>,
 ) -> impl Fn(&Contact, &Call, &CallInput) -> Option<Change> + Send + Sync + '_ {
-    let (policy, capabilities) = (Policy::new(), VoiceCapabilities::default());
+    let policy = Policy::new();
+    let capabilities = VoiceCapabilities { lookup: Lookup::ByReference, ..VoiceCapabilities::default() };
     move |contact, call, input| {
-        let terms = SettleTerms { now, policy: &policy, run: terms, capabilities: &capabilities };
+        let terms =
+            SettleTerms { now, policy: &policy, run: terms, capabilities: &capabilities, receipts: true };
         machine::settle(contact, call, input, &terms, || item_id(call.id, input))
     }
 }
@@ -213,8 +230,10 @@ pub fn settling(
 pub fn item_id(call: CallId, input: &CallInput) -> ItemId {
     let mut hash = Sha256::new();
     hash.update(call.as_uuid().as_bytes());
-    if let CallFact::Told { event: CallEvent::Action { key, .. }, .. } = &input.fact {
-        hash.update(key);
+    match &input.fact {
+        CallFact::Told { event: CallEvent::Action { key, .. }, .. } => hash.update(key),
+        CallFact::Told { event: CallEvent::Replied { id, .. }, .. } => hash.update(id),
+        _ => {}
     }
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash.finalize()[..16]);

@@ -151,6 +151,13 @@ macro_rules! __storage_cases {
                 contact_that_calls_back_is_settled,
                 news_of_an_unknown_inbound_call_wait,
             ],
+            messages: [
+                message_waits_for_its_receipt_without_a_place,
+                follow_up_begins_after_a_message_that_failed,
+                action_of_a_follow_up_waits_until_its_time,
+                everything_about_a_message_is_kept,
+                large_batch_of_receipts_is_applied,
+            ],
             concurrency: [
                 concurrent_callers_keep_the_limit_and_share_the_contacts,
                 concurrent_traffic_keeps_the_limits_and_the_counts,

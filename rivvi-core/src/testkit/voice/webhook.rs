@@ -196,6 +196,7 @@ fn ending(
         provider: provider.name(),
         caller_id: request.from,
         lease: Lease { node: build::node_id(1), token: Lease::FIRST_TOKEN, until: build::second(90) },
+        message: None,
     };
     let until = now + Duration::from_secs(86_400);
     let begun = begin(&contact, Decision::Allow { until }, build::start(), intent);
@@ -207,6 +208,7 @@ fn ending(
         policy: &policy,
         run: &terms,
         capabilities: &capabilities,
+        receipts: true,
     };
     for update in updates {
         let item = || ItemId::from_uuid(request.call_id.as_uuid());

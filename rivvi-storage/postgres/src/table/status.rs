@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use rivvi_core::domain::{CallId, Contact, ContactState, ContactStatus};
-use rivvi_core::policy::retry::RetriesUsed;
+use rivvi_core::policy::follow_up::PlanProgress;
 use uuid::Uuid;
 
 use crate::connection::Transaction;
@@ -184,6 +184,6 @@ static LEAVE_STATUSES: LazyLock<String> = LazyLock::new(|| {
 });
 
 fn retries(status: &ContactStatus) -> Result<Option<String>, Failure> {
-    let none = status.retries == RetriesUsed::default();
-    if none { Ok(None) } else { document("retries of a contact", &status.retries).map(Some) }
+    let none = status.plan == PlanProgress::default();
+    if none { Ok(None) } else { document("plan of a contact", &status.plan).map(Some) }
 }

@@ -212,6 +212,15 @@ impl RedisRateLimiter {
                 let short = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
                 self.key(&format!("caller:{short:016x}"))
             }
+            PaceKey::Messages(id) => self.key(&format!("messages:{}", id.as_uuid().simple())),
+            PaceKey::CampaignMessages(id) => {
+                self.key(&format!("campaign-messages:{}", id.as_uuid().simple()))
+            }
+            PaceKey::Sender(sender) => {
+                let digest = Sha256::digest(sender);
+                let short = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+                self.key(&format!("sender:{short:016x}"))
+            }
             other => self.key(&format!("other:{other:?}")),
         }
     }
