@@ -78,10 +78,11 @@ impl Inner {
         let definition = &occasion.definition;
         let agent_id = definition.inbound.agent_id.clone().or_else(|| definition.agent_id.clone());
         answer.agent_id = agent_id.or(answer.agent_id);
-        let known = ContactVariables::new(&definition.variables, &occasion.columns, &occasion.person, from);
+        let known = ContactVariables::new(&definition.variables, &occasion.columns, &occasion.person, from)
+            .on(now.date_naive());
         answer.prompt = definition.prompt_for(&known);
         answer.variables = Personal::new(known.texts());
-        answer.person = occasion.person;
+        answer.person = occasion.person.clone();
         if let Some(answers) = occasion.answers {
             answer.call = Some(self.note_inbound(provider, asked, &answers, now).await?);
         }
