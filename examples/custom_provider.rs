@@ -21,8 +21,8 @@ use rivvi::engine::{EventSink, HostAction, HostError, NewOrganization};
 use rivvi::import::{ContactTransformer, ImportedContact, Sheet};
 use rivvi::policy::{Finding, Question, Rule};
 use rivvi::provider::{
-    Answerer, CallEvent, CallLookup, CallRef, CallUpdate, FindCall, Lookup, PlaceCall, PlacedCall,
-    ProviderError, ProviderErrorKind, UpdateSink, VoiceCapabilities, VoiceProvider,
+    ActionResult, Answerer, CallEvent, CallLookup, CallRef, CallUpdate, FindCall, Lookup, PlaceCall,
+    PlacedCall, ProviderError, ProviderErrorKind, UpdateSink, VoiceCapabilities, VoiceProvider,
 };
 use rivvi::storage::{OutboxItem, Storage};
 
@@ -176,10 +176,10 @@ impl HostAction for SendBrochure {
         "send_brochure"
     }
 
-    async fn carry_out(&self, item: &OutboxItem) -> Result<(), HostError> {
+    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, HostError> {
         println!("a brochure for contact {}", item.contact_id);
         self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(ActionResult::done())
     }
 }
 

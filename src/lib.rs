@@ -89,8 +89,8 @@ pub use rivvi_core::engine::Rivvi;
 pub mod providers {
     #[cfg(feature = "asterisk")]
     pub use rivvi_provider_asterisk::{
-        Asterisk, AsteriskOptions, AsteriskOptionsError, AsteriskServer, Orphans, ServerStatus, Speech,
-        SpeechMedia,
+        Asterisk, AsteriskOptions, AsteriskOptionsError, AsteriskServer, Hearing, Orphans, ServerStatus,
+        Speech, SpeechMedia,
     };
     #[cfg(feature = "espeak")]
     pub use rivvi_provider_espeak::Espeak;

@@ -11,6 +11,8 @@
 mod options;
 #[path = "../shared/mod.rs"]
 mod shared;
+#[path = "../shared/undertaking.rs"]
+mod undertaking;
 mod world;
 
 use std::process::ExitCode;

@@ -14,6 +14,8 @@
 mod options;
 #[path = "../shared/mod.rs"]
 mod shared;
+#[path = "../shared/undertaking.rs"]
+mod undertaking;
 mod webhooks;
 mod world;
 

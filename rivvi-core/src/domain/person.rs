@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ids::{OrgId, PersonId};
 use super::personal::Personal;
 use super::phone::E164;
+
+/// The age from which a person is no minor.
+const OF_AGE: i32 = 18;
 
 /// The fields of a person that Rivvi understands; everything else a sheet carries is a variable of the contact.
 ///
@@ -54,6 +57,13 @@ impl PersonFields {
         Self::VARIABLES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
+    /// Whether the person is under 18 on this day; `None` without a date of birth.
+    pub fn is_minor(&self, today: NaiveDate) -> Option<bool> {
+        let born = *self.date_of_birth.as_ref()?.expose();
+        let birthday_is_past = (today.month(), today.day()) >= (born.month(), born.day());
+        Some(today.year() - born.year() - i32::from(!birthday_is_past) < OF_AGE)
+    }
+
     /// These fields, with those of `other` where one is missing here.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
@@ -97,5 +107,27 @@ impl Person {
             hash.update(part);
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn age_is_counted_in_birthdays() {
+        let date = |text: &str| text.parse::<NaiveDate>().unwrap();
+        for (born, today, minor) in [
+            ("2008-03-02", "2026-03-02", false),
+            ("2008-03-03", "2026-03-02", true),
+            ("2008-02-29", "2026-02-28", true),
+            ("2008-02-29", "2026-03-01", false),
+            ("2030-01-01", "2026-03-02", true),
+            ("1944-02-29", "2026-03-02", false),
+        ] {
+            let person = PersonFields { date_of_birth: Some(date(born).into()), ..PersonFields::default() };
+            assert_eq!(person.is_minor(date(today)), Some(minor), "{born} on {today}");
+        }
+        assert_eq!(PersonFields::default().is_minor(date("2026-03-02")), None);
     }
 }

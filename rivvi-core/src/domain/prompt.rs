@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -73,6 +74,7 @@ impl Prompt {
 pub struct ContactVariables<'a> {
     campaign: &'a BTreeMap<String, String>,
     columns: &'a BTreeMap<String, String>,
+    fields: &'a PersonFields,
     person: BTreeMap<&'static str, String>,
 }
 
@@ -81,10 +83,26 @@ impl<'a> ContactVariables<'a> {
     pub fn new(
         campaign: &'a BTreeMap<String, String>,
         columns: &'a BTreeMap<String, String>,
-        person: &PersonFields,
+        person: &'a PersonFields,
         number: E164,
     ) -> Self {
-        Self { campaign, columns, person: person.variables(number) }
+        Self { campaign, columns, fields: person, person: person.variables(number) }
+    }
+
+    /// The same with what agents are told beside: `dob`, the date of birth, and `is_minor`, which is `true`, `false` or
+    /// `unknown` on this day.
+    #[must_use]
+    pub fn on(mut self, today: NaiveDate) -> Self {
+        let is_minor = match self.fields.is_minor(today) {
+            Some(true) => "true",
+            Some(false) => "false",
+            None => "unknown",
+        };
+        self.person.insert("is_minor", is_minor.to_owned());
+        if let Some(born) = self.person.get("date_of_birth").cloned() {
+            self.person.insert("dob", born);
+        }
+        self
     }
 
     /// Variables of the campaign and columns of the contact by their names; a column counts unless it is empty where the
@@ -114,6 +132,7 @@ impl fmt::Debug for ContactVariables<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Personal;
 
     fn prompt(base: &str, addition: Option<&str>) -> Prompt {
         Prompt { base: base.parse().unwrap(), addition: addition.map(|text| text.parse().unwrap()) }
@@ -182,5 +201,13 @@ mod tests {
         assert_eq!(texts["slot"], "noon", "an empty cell does not hide the campaign's value");
         assert_eq!((texts["first_name"].as_str(), texts["note"].as_str(), texts.len()), ("D.", "  ", 4));
         assert!(!format!("{person:?}").contains("Dana"));
+
+        let today = NaiveDate::from_ymd_opt(2026, 3, 2).unwrap();
+        let stranger = ContactVariables::new(&campaign, &columns, &person, number).on(today);
+        assert_eq!((stranger.value("dob"), stranger.value("is_minor")), (None, Some("unknown")));
+        let born = NaiveDate::from_ymd_opt(2010, 4, 3);
+        let child = PersonFields { date_of_birth: born.map(Personal::new), ..PersonFields::default() };
+        let child = ContactVariables::new(&campaign, &columns, &child, number).on(today);
+        assert_eq!((child.value("dob"), child.value("is_minor")), (Some("2010-04-03"), Some("true")));
     }
 }

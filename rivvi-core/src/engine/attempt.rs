@@ -111,7 +111,7 @@ impl Inner {
         now: DateTime<Utc>,
     ) -> PlaceCall {
         let definition = &terms.run.definition;
-        let known = known_of(terms, contact);
+        let known = known_of(terms, contact).on(now.date_naive());
         let mut variables = known.texts();
         let (mut agent_id, mut flow) = (definition.agent_id.clone(), definition.flow.clone());
         let mut prompt = definition.prompt_for(&known);

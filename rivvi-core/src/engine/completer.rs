@@ -10,6 +10,7 @@ use super::Inner;
 use crate::domain::{
     Call, Contact, ContactId, ContactState, Disposition, Ending, Person, PersonId, Run, RunState,
 };
+use crate::machine::give_up_inbound;
 use crate::storage::{
     ArchivedCall, Blobs, CampaignContext, ContactQuery, Report, StorageError, StorageErrorKind, blobs,
 };
@@ -58,7 +59,7 @@ impl Inner {
                 Some(CampaignContext { last_call_id, ..self.context_of(run, contact, person_id, now) })
             });
             self.storage.archive.put_contexts(contexts.collect()).await?;
-            let archived = calls.into_iter().flat_map(with_inbound).filter_map(|call| {
+            let archived = calls.into_iter().flat_map(|call| with_inbound(call, now)).filter_map(|call| {
                 let person_id = *person_of.get(&call.contact_id)?;
                 let call_log = self.storage.blobs.is_some();
                 let call_log = call_log.then(|| blobs::formatted_call(call.org_id, call.run_id, call.id));
@@ -122,10 +123,12 @@ impl Inner {
     }
 }
 
-/// The call, and those in which the contact called back because of it, each by itself.
-fn with_inbound(call: Call) -> impl Iterator<Item = Call> {
+/// The call, and those in which the contact called back because of it, each by itself. Those whose end was not told in time
+/// are given up.
+fn with_inbound(call: Call, now: DateTime<Utc>) -> impl Iterator<Item = Call> {
     let mut outbound = call;
-    let inbound = std::mem::take(&mut outbound.detail.called_back);
+    let mut inbound = std::mem::take(&mut outbound.detail.called_back);
+    inbound.iter_mut().for_each(|call| give_up_inbound(call, now));
     std::iter::once(outbound).chain(inbound)
 }
 

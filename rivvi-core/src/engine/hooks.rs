@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::domain::JournalEntry;
+use crate::provider::ActionResult;
 use crate::storage::OutboxItem;
 
 /// An error of the host's own code. Its text goes to the dead-letter list and to logs: no personal data.
@@ -32,11 +33,11 @@ pub trait HostAction: Debug + Send + Sync + 'static {
     /// The name conversations use.
     fn name(&self) -> &str;
 
-    /// Carries it out. May be called again for the same [`OutboxItem::id`] after an error or a crash; the host
-    /// recognizes the repetition by that id.
+    /// Carries it out. Returns what it gives back to the conversation, if that waits for it. May be called again for the
+    /// same [`OutboxItem::id`] after an error or a crash; the host recognizes the repetition by that id.
     ///
     /// # Errors
     /// It is tried again later, and goes to the dead-letter list after
     /// [`EngineConfig::action_attempts_max`](super::EngineConfig::action_attempts_max) attempts.
-    async fn carry_out(&self, item: &OutboxItem) -> Result<(), HostError>;
+    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, HostError>;
 }

@@ -12,7 +12,7 @@ use crate::domain::{
     Call, CallId, CallState, CampaignDefinition, Contact, ContactId, ContactVariables, E164, OrgId,
     Organization, Person, PersonFields, PersonId, Personal, ProviderName, Run, RunId, RunState, Suppression,
 };
-use crate::machine::{inbound_call, step_inbound};
+use crate::machine::{give_up_inbound, inbound_call, step_inbound};
 use crate::provider::{
     AnsweredCall, CallEvent, CallRef, CallUpdate, InboundAnswer, InboundCall, InboundOptOut, InboundRef,
     WebhookError, WebhookRequest,
@@ -23,9 +23,9 @@ use crate::storage::{ArchivedCall, CampaignContext, ContactQuery, RunQuery, Stor
 const CONTACTS_MAX: usize = 50;
 /// Organizations read at once to find the one that is called.
 const PAGE: usize = 500;
-/// For how long a call that comes in from the same number to the same organization counts as the one before: vendors
-/// repeat their question while it rings.
-const RINGING_MAX: TimeDelta = TimeDelta::minutes(2);
+/// For how long a call that comes in from the same number to the same organization counts as the one before, if nothing was
+/// told of that: vendors repeat their question while it rings. Retell does so three times, 10 s apart.
+const RINGING_MAX: TimeDelta = TimeDelta::seconds(45);
 
 /// Why a person calls, as far as is known.
 struct Occasion {
@@ -78,10 +78,11 @@ impl Inner {
         let definition = &occasion.definition;
         let agent_id = definition.inbound.agent_id.clone().or_else(|| definition.agent_id.clone());
         answer.agent_id = agent_id.or(answer.agent_id);
-        let known = ContactVariables::new(&definition.variables, &occasion.columns, &occasion.person, from);
+        let known = ContactVariables::new(&definition.variables, &occasion.columns, &occasion.person, from)
+            .on(now.date_naive());
         answer.prompt = definition.prompt_for(&known);
         answer.variables = Personal::new(known.texts());
-        answer.person = occasion.person;
+        answer.person = occasion.person.clone();
         if let Some(answers) = occasion.answers {
             answer.call = Some(self.note_inbound(provider, asked, &answers, now).await?);
         }
@@ -212,7 +213,9 @@ impl Inner {
                 self.submit(vec![update.into()]).await?;
             }
             Some(person_id) => {
-                let call = inbound_call(outbound, &inbound, now);
+                let mut call = inbound_call(outbound, &inbound, now);
+                // Nobody looks after it there.
+                give_up_inbound(&mut call, now);
                 let archived = ArchivedCall { call, person_id: *person_id, call_log: None };
                 self.storage.archive.add_calls(vec![archived]).await?;
             }
@@ -252,6 +255,7 @@ impl Inner {
         }
         let before = archived.call.clone();
         step_inbound(&mut archived.call, event, update.at, now);
+        give_up_inbound(&mut archived.call, now);
         if is_new || archived.call != before {
             self.storage.archive.add_calls(vec![archived]).await?;
         }

@@ -1,42 +1,84 @@
 //! What leaves the engine: actions of the host and journal entries. And what came in too early.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Inner;
 use super::sms::CONFIRM_OPT_OUT;
-use crate::domain::ItemId;
+use crate::domain::{Call, ContactId, ItemId};
 use crate::machine::CallInput;
+use crate::provider::{ActionResult, FindCall};
 use crate::storage::{Applied, OutboxItem, StorageError, TakeItems};
 
 /// Items taken in one step.
 const BATCH: usize = 500;
+/// Contacts whose actions are carried out at the same time.
+const AT_ONCE: usize = 32;
 /// How long an item taken is left alone before it comes again.
 const HOLD: Duration = Duration::from_secs(120);
 
 impl Inner {
     /// Carries out actions that conversations asked for.
     pub(super) async fn carry_out_actions(&self) -> Result<(), StorageError> {
+        // Those of one contact in the order asked for, those of several at once: somebody may be waiting.
+        let mut by_contact: BTreeMap<ContactId, Vec<OutboxItem>> = BTreeMap::new();
         for item in self.storage.ledger.take_outbox(self.take()).await? {
-            if item.action == CONFIRM_OPT_OUT {
-                self.confirm_opt_out(&item).await?;
-                continue;
+            by_contact.entry(item.contact_id).or_default().push(item);
+        }
+        let contacts = stream::iter(by_contact.into_values()).map(|items| async {
+            for item in items {
+                self.carry_out_and_tell(item).await?;
             }
-            match self.carry_out(&item).await {
-                Ok(()) => self.storage.ledger.finish_outbox(vec![item.id]).await?,
-                Err(problem) => {
-                    tracing::warn!(action = %item.action, item = %item.id, problem, "an action failed");
-                    let last = item.attempts >= self.config.action_attempts_max;
-                    let at = (!last).then(|| self.again_at(item.attempts));
-                    self.storage.ledger.retry_item(item.id, at, problem).await?;
+            Ok(())
+        });
+        contacts.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn carry_out_and_tell(&self, item: OutboxItem) -> Result<(), StorageError> {
+        if item.action == CONFIRM_OPT_OUT {
+            return self.confirm_opt_out(&item).await;
+        }
+        match self.carry_out(&item).await {
+            Ok(result) => {
+                self.tell_result(&item, &result).await?;
+                self.storage.ledger.finish_outbox(vec![item.id]).await
+            }
+            Err(problem) => {
+                tracing::warn!(action = %item.action, item = %item.id, problem, "an action failed");
+                let last = item.attempts >= self.config.action_attempts_max;
+                if last {
+                    self.tell_result(&item, &ActionResult::failed()).await?;
                 }
+                let at = (!last).then(|| self.again_at(item.attempts));
+                self.storage.ledger.retry_item(item.id, at, problem).await
             }
+        }
+    }
+
+    /// Hands a result to the conversation that asked for the action, as long as there is one.
+    async fn tell_result(&self, item: &OutboxItem, result: &ActionResult) -> Result<(), StorageError> {
+        let Some(call_id) = item.call_id else { return Ok(()) };
+        let call = self.storage.ledger.call(call_id).await?.filter(Call::is_live);
+        let Some(call) = call else { return Ok(()) };
+        let provider = self.voice.iter().find(|provider| provider.name() == call.provider);
+        let Some(provider) = provider else { return Ok(()) };
+        let query = FindCall {
+            call_id: call.id,
+            reference: call.provider_ref,
+            to: call.number,
+            intended_at: call.intended_at,
+        };
+        let told = self.within(provider.action_result(&query, &item.key, result)).await;
+        if let Some(Err(error)) = told {
+            tracing::warn!(call = %call.id, %error, "the result of an action was not told; its conversation goes on without");
         }
         Ok(())
     }
 
-    async fn carry_out(&self, item: &OutboxItem) -> Result<(), String> {
+    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, String> {
         let action = self.actions.get(&item.action);
         let action = action.ok_or("no action of this name is registered; register it and revive the item")?;
         let answer = self.within(action.carry_out(item)).await.ok_or("it took too long")?;

@@ -73,6 +73,12 @@ impl Flow {
         self.all().map(|(path, _)| path)
     }
 
+    /// Whether it waits for words, for which a provider needs a
+    /// [`SpeechRecognizer`](crate::provider::SpeechRecognizer).
+    pub fn listens(&self) -> bool {
+        self.all().any(|(_, node)| matches!(node.kind, NodeKind::Listen { .. }))
+    }
+
     /// The names of the actions that the host is to carry out: those it must register.
     pub fn host_actions(&self) -> BTreeSet<String> {
         let of_node = |node: &Node| match &node.kind {

@@ -95,6 +95,11 @@ pub enum Effect {
         /// How long it may ring.
         ring_timeout: Duration,
     },
+    /// Let go of an agent, whether called or connected; nothing needs to be answered.
+    StopTransfer {
+        /// Which transfer.
+        token: Token,
+    },
     /// Have the host carry out an action. The key is the same whenever this request is made again, and no other request
     /// of the session has it.
     Action {

@@ -130,8 +130,11 @@ impl<'a> Stepper<'a> {
                 self.recorded(node, None)
             }
             Wait::Detection => self.detected(node, Detected::Unknown),
-            Wait::Agent { connected: false, .. } => self.transferred(node, TransferOutcome::NoAnswer),
-            Wait::Agent { .. } => self.transferred(node, TransferOutcome::Ended),
+            Wait::Agent { connected, .. } => {
+                self.effects.push(Effect::StopTransfer { token });
+                let outcome = if connected { TransferOutcome::Ended } else { TransferOutcome::NoAnswer };
+                self.transferred(node, outcome)
+            }
             Wait::Result { .. } => self.no_result(node),
             Wait::Time => Some(go_on(node)),
         }
@@ -294,6 +297,7 @@ impl<'a> Stepper<'a> {
                 match what {
                     Wait::Speech => self.effects.push(Effect::StopListening { token }),
                     Wait::Recording => self.effects.push(Effect::StopRecording { token }),
+                    Wait::Agent { .. } => self.effects.push(Effect::StopTransfer { token }),
                     _ => {}
                 }
             }

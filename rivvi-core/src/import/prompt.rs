@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::contact::ImportedContact;
@@ -25,8 +26,14 @@ impl PromptRule {
     /// Finds a variable for which neither the campaign nor the sheet has anything.
     pub(super) fn check_header(&self, name: &str, header: &Header) -> Result<(), ImportError> {
         let has_column = |variable: &str| {
-            let of_person = PersonFields::VARIABLES.contains(&variable);
-            let field = of_person.then(|| Field::from_name(variable)).flatten();
+            let field = match variable {
+                "is_minor" => return true,
+                "dob" => Some(Field::DateOfBirth),
+                variable => {
+                    let of_person = PersonFields::VARIABLES.contains(&variable);
+                    of_person.then(|| Field::from_name(variable)).flatten()
+                }
+            };
             field.is_some_and(|field| header.provides(field)) || header.variable(variable)
         };
         let known = |variable: &str| self.variables.contains_key(variable) || has_column(variable);
@@ -44,7 +51,9 @@ impl PromptRule {
     /// What keeps a contact from being called with the prompt.
     pub(super) fn problem(&self, contact: &ImportedContact) -> Option<ProblemReason> {
         let (person, number) = (&contact.person, contact.number);
-        let variables = ContactVariables::new(&self.variables, &contact.variables, person, number);
+        // Whichever the day, the same variables have a value.
+        let variables = ContactVariables::new(&self.variables, &contact.variables, person, number)
+            .on(NaiveDate::default());
         if let Some(empty) = self.prompt.needed().into_iter().find(|name| variables.value(name).is_none()) {
             return Some(ProblemReason::PromptVariableEmpty { variable: empty.to_owned() });
         }

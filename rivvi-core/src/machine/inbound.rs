@@ -2,7 +2,7 @@
 //!
 //! An inbound call is kept with the outbound call it answers and changes with it, so that contact, calls and journal stay
 //! one aggregate. It holds no slot, is no attempt, and is never looked up: whoever called us needs no second call, and if
-//! its end is never told, the contact is called as if nothing had happened, only later.
+//! its end is never told, the contact is called as if nothing had happened, only later, and the archive gives the call up.
 
 use chrono::{DateTime, Utc};
 
@@ -44,9 +44,14 @@ pub fn inbound_call(outbound: &Call, inbound: &InboundRef, now: DateTime<Utc>) -
 /// Takes from an event what it tells about an inbound call itself: its state and what came of it.
 pub fn step_inbound(call: &mut Call, event: &CallEvent, told_at: DateTime<Utc>, now: DateTime<Utc>) {
     let at = told_at.max(call.intended_at).min(now);
+    let given_up = call.state;
+    if is_given_up(call) {
+        call.state = if call.answered_at.is_some() { CallState::Answered } else { CallState::Placed };
+    }
     learn(call, event, at);
     let fact = CallFact::Told { event: event.clone(), at: told_at };
     match step_call(call, &fact) {
+        CallStep::Stay if matches!(given_up, CallState::Ended { .. }) => call.state = given_up,
         CallStep::Stay => {}
         CallStep::To(CallState::Ended { disposition }) => {
             let disposition = disposition_of(disposition, call.detail.answered_by);
@@ -56,6 +61,23 @@ pub fn step_inbound(call: &mut Call, event: &CallEvent, told_at: DateTime<Utc>, 
         }
         CallStep::To(state) => call.state = state,
     }
+}
+
+/// Ends an inbound call whose end was not told in time, or of which nobody waits for the end: whoever was answered was
+/// talked to, and else nobody knows. When it ended stays open, and so is the rest if the end is told after all.
+pub fn give_up_inbound(call: &mut Call, now: DateTime<Utc>) {
+    if call.is_live() && call.check_at.is_none_or(|at| at <= now) {
+        let told = match call.state {
+            CallState::Answered => Disposition::AnsweredHuman,
+            _ => Disposition::Unknown,
+        };
+        call.state = CallState::Ended { disposition: disposition_of(told, call.detail.answered_by) };
+        call.check_at = None;
+    }
+}
+
+fn is_given_up(call: &Call) -> bool {
+    !call.is_live() && call.ended_at.is_none()
 }
 
 /// Whether a human was talked to in one of the inbound calls.
@@ -124,12 +146,35 @@ impl Settling<'_> {
     fn answer_waiting(&mut self, contact: &Contact, due_at: DateTime<Utc>, inbound: &Call) {
         match inbound.check_at {
             Some(until) if inbound.is_live() && due_at < until => {
-                self.change.status.state = ContactState::Waiting { due_at: until };
-                let (rule, reason) = ("inbound".into(), "the contact is calling".into());
-                self.change.events.push(Event::ContactDeferred { until, rule, reason });
+                self.once(&format!("{}{}", deferral(inbound.id, until), due_at.timestamp_millis()));
+                self.wait_until(until, "the contact is calling");
             }
-            _ => drop(self.settled_by_callback(contact)),
+            _ if self.settled_by_callback(contact) => {}
+            _ => {
+                if let Some(before) = self.due_before(due_at).map(|before| before.max(self.terms.now)) {
+                    self.wait_until(before, "the contact is not calling any more");
+                }
+            }
         }
+    }
+
+    fn wait_until(&mut self, until: DateTime<Utc>, reason: &str) {
+        self.change.status.state = ContactState::Waiting { due_at: until };
+        let (rule, reason) = ("inbound".into(), reason.into());
+        self.change.events.push(Event::ContactDeferred { until, rule, reason });
+    }
+
+    /// When the contact would be due if it had not been deferred by inbound calls that are over now; `None` if it was not.
+    fn due_before(&self, due_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let over = self.call.detail.called_back.iter().filter(|call| !call.is_live());
+        let mut before = None;
+        for call in over.rev() {
+            let deferral = deferral(call.id, before.unwrap_or(due_at));
+            let known = self.call.detail.applied.iter().find_map(|key| key.strip_prefix(&deferral));
+            let earlier = known.and_then(|millis| DateTime::from_timestamp_millis(millis.parse().ok()?));
+            before = earlier.or(before);
+        }
+        before
     }
 
     /// Settles the contact, or plans the callback it asked for, if it called back and was talked to. Returns whether.
@@ -161,6 +206,11 @@ impl Settling<'_> {
     fn is_planned(&self, at: DateTime<Utc>, inbound: CallId) -> bool {
         self.call.detail.applied.contains(&planned(inbound, at))
     }
+}
+
+/// Begins the key of a deferral until then because of an inbound call; when the contact was due before ends it.
+fn deferral(inbound: CallId, until: DateTime<Utc>) -> String {
+    format!("deferred:{inbound}:{}:", until.timestamp_millis())
 }
 
 /// The key of the effect of a callback that was asked for in an inbound call.

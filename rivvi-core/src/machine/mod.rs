@@ -16,7 +16,7 @@ mod settle;
 pub use begin::{Intent, begin, refuse, withdraw};
 pub use call::{CallStep, step_call};
 pub use follow_up::{Hindrance, hinder, look_again};
-pub use inbound::{inbound_call, step_inbound};
+pub use inbound::{give_up_inbound, inbound_call, step_inbound};
 pub use input::{CallFact, CallInput};
 pub use run::{RunInput, step_run};
 pub use settle::{SettleTerms, settle};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::action::ActionResult;
 use super::error::{ProviderError, ProviderErrorKind};
 use super::inbound::{InboundAnswer, InboundCall, InboundOptOut};
 use super::update::CallUpdate;
@@ -70,6 +71,22 @@ pub trait VoiceProvider: Debug + Send + Sync + 'static {
     async fn hang_up(&self, query: &FindCall) -> Result<(), ProviderError> {
         let _ = query;
         Err(ProviderError::not_sent(&self.name(), "hang_up", ProviderErrorKind::Unsupported))
+    }
+
+    /// Hands the result of the action with this [`key`](super::CallEvent::Action) to the conversation that asked for it.
+    /// It may come twice, and for a conversation that does not wait for it or is over: that changes nothing. A result that
+    /// is lost is not told again.
+    ///
+    /// # Errors
+    /// If it cannot be handed on now.
+    async fn action_result(
+        &self,
+        call: &FindCall,
+        key: &str,
+        result: &ActionResult,
+    ) -> Result<(), ProviderError> {
+        let _ = (call, key, result);
+        Ok(())
     }
 
     /// Verifies and reads a webhook: the signature first, over the raw body, then the content. Pure.

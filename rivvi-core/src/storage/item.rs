@@ -52,6 +52,9 @@ pub struct OutboxItem {
     pub call_id: Option<CallId>,
     /// The name under which the host registered the action.
     pub action: String,
+    /// Tells the request apart from others of the call, for who waits for the result.
+    #[serde(default)]
+    pub key: String,
     /// What the conversation gives to it.
     pub parameters: Personal<BTreeMap<String, String>>,
     /// Since when it is to be carried out.
@@ -83,6 +86,7 @@ impl OutboxItem {
             contact_id: contact.id,
             call_id,
             action: action.to_owned(),
+            key: String::new(),
             parameters,
             created_at: at,
             attempts: 0,

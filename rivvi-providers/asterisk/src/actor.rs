@@ -1,16 +1,18 @@
 //! One call at work: asks its machine, and does what it orders.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, StatusCode};
 use rivvi_core::clock::Clock;
 use rivvi_core::domain::{CallId, Personal};
 use rivvi_core::flow::{RecordingRules, Token};
-use rivvi_core::storage::object_store::{ObjectStoreExt, path::Path};
-use tokio::sync::mpsc;
+use rivvi_core::provider::RecognitionRequest;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::ari::{AriError, Originate};
 use crate::call::{CallMachine, Happening, Order, Presses};
+use crate::hearing::Ear;
+use crate::keep::keep;
 use crate::media::{Speaker, media_uri};
 use crate::options::AsteriskOptions;
 use crate::server::Server;
@@ -47,7 +49,8 @@ pub(crate) fn spawn(
 ) -> mpsc::UnboundedSender<Happening> {
     let (events, inbox) = mpsc::unbounded_channel();
     let (shared, server, back) = (shared.clone(), server.clone(), events.downgrade());
-    let actor = Actor { shared, server, call, channel: call.to_string(), terms, back };
+    let actor =
+        Actor { shared, server, call, channel: call.to_string(), terms, back, listening: Arc::default() };
     tokio::spawn(actor.run(machine, inbox));
     events
 }
@@ -61,6 +64,8 @@ struct Actor {
     terms: Terms,
     /// For what takes longer and is told later.
     back: mpsc::WeakUnboundedSender<Happening>,
+    /// Speech is recognized until this is dropped.
+    listening: Arc<Mutex<Option<oneshot::Sender<()>>>>,
 }
 
 impl Actor {
@@ -120,6 +125,14 @@ impl Actor {
                     };
                     this.send(Happening::Spoken { token, audio });
                 });
+                return None;
+            }
+            Order::Listen { token, language, hints } => {
+                self.listen(token, language, hints);
+                return None;
+            }
+            Order::StopListening => {
+                self.listening().take();
                 return None;
             }
             Order::StopPlayback { playback } => {
@@ -204,6 +217,22 @@ impl Actor {
         instead
     }
 
+    /// Has what the callee says recognized, until that is stopped or the call is over.
+    fn listen(&self, token: Token, language: Option<Personal<String>>, hints: Vec<String>) {
+        let Some(hearing) = self.shared.options.hearing.clone() else { return };
+        let mut request = RecognitionRequest::new(hearing.format);
+        (request.language, request.hints) = (language.map(Personal::into_inner), hints);
+        let ear =
+            Ear::new(&self.server, self.call, token, &self.shared.options.app, self.shared.clock.clone());
+        let (stop, stopped) = oneshot::channel();
+        *self.listening() = Some(stop);
+        tokio::spawn(ear.listen(hearing.recognizer, request, self.back.clone(), stopped));
+    }
+
+    fn listening(&self) -> MutexGuard<'_, Option<oneshot::Sender<()>>> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn record(&self, name: &str, rules: RecordingRules) -> Result<(), AriError> {
         let seconds = |span: std::time::Duration| span.as_millis().div_ceil(1000).max(1).to_string();
         let (max, silence) = (seconds(rules.max_duration.duration()), seconds(rules.silence.duration()));
@@ -227,14 +256,7 @@ impl Actor {
             None => Some(format!("recording:{name}")),
             Some(store) => {
                 let place = format!("{}/{name}.wav", self.terms.folder);
-                let kept = match self.server.client.recording(&name).await {
-                    Ok(bytes) => {
-                        let put = store.store().put(&Path::from(place.as_str()), bytes.into()).await;
-                        put.map(drop).map_err(|error| error.to_string())
-                    }
-                    Err(error) => Err(error.to_string()),
-                };
-                match kept {
+                match keep(&self.server.client, &name, store, &place).await {
                     Ok(()) => {
                         let path = format!("recordings/stored/{name}");
                         // What cannot be removed stays on the server, and does no harm there.
@@ -242,7 +264,7 @@ impl Actor {
                         Some(place)
                     }
                     Err(error) => {
-                        tracing::warn!(call = %self.call, error, "a recording could not be kept; it stays on the server");
+                        tracing::warn!(call = %self.call, %error, "a recording could not be kept; it stays on the server");
                         None
                     }
                 }

@@ -9,7 +9,7 @@
 //!                                   │    ▲
 //!                    orders: play,  │    │ rivvi_core::flow::step (pure)
 //!                    record, bridge ▼    │
-//!                                  ARI, speech
+//!                              ARI, speech, hearing
 //! ```
 //!
 //! Our call id is the id of the channel, so Asterisk refuses the same call a second time; and a note that Asterisk keeps
@@ -32,7 +32,10 @@
 mod actor;
 mod ari;
 mod call;
+mod check;
 mod choose;
+mod hearing;
+mod keep;
 mod link;
 mod lookup;
 mod media;
@@ -41,5 +44,7 @@ mod provider;
 mod server;
 mod tell;
 
-pub use options::{AsteriskOptions, AsteriskOptionsError, AsteriskServer, Orphans, Speech, SpeechMedia};
+pub use options::{
+    AsteriskOptions, AsteriskOptionsError, AsteriskServer, Hearing, Orphans, Speech, SpeechMedia,
+};
 pub use provider::{Asterisk, ServerStatus};

@@ -8,7 +8,8 @@ use rivvi_core::domain::CallId;
 
 use crate::actor::{self, Shared, Terms};
 use crate::ari::{AriError, Channel, ChannelState, Event, Frame, Socket, What};
-use crate::call::{CallMachine, Happening, Leg};
+use crate::call::{CallMachine, Happening, Leg, Orphan};
+use crate::check::check;
 use crate::options::Orphans;
 use crate::server::{Link, Server, TakenOn};
 
@@ -66,6 +67,7 @@ async fn open(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<Socket, AriE
     let app = &shared.options.app;
     let socket = Socket::open(&server.base, app, &server.user, &server.password, &server.tls).await?;
     server.client.filter_events(app).await?;
+    check(server, &shared.options).await;
     resynchronize(shared, server).await?;
     Ok(socket)
 }
@@ -113,57 +115,76 @@ fn call_of(channel: &str) -> Option<CallId> {
 /// Compares what the server has with what we know: calls that ended meanwhile are told as they ended, and channels that
 /// a dead process left behind are dealt with.
 async fn resynchronize(shared: &Arc<Shared>, server: &Arc<Server>) -> Result<(), AriError> {
-    // In this order: a call that is placed in between is not taken for one that is gone.
+    // In this order: a call that is placed in between is not taken for one that is gone, and neither is its bridge.
     let placed = server.placed();
+    let bridges = server.client.bridges().await?;
     let ours = server.client.channels_of(&shared.options.app).await?;
     let channels = server.client.channels().await?;
     let there: HashMap<&str, &Channel> =
         channels.iter().map(|channel| (channel.id.as_str(), channel)).collect();
+    let gone = |call: CallId| !there.contains_key(call.to_string().as_str()) && !server.has(call);
     for call in placed {
         match there.get(call.to_string().as_str()) {
             None => {
                 let mark = server.mark(call).await?;
                 server.hand(call, Happening::Gone(mark));
             }
-            Some(channel) => catch_up(shared, server, call, channel),
+            Some(channel) => catch_up(shared, server, call, channel, &channels),
         }
     }
     for channel in ours.iter().filter_map(|id| there.get(id.as_str())) {
         match call_of(&channel.id) {
             Some(call) if server.has(call) => {}
-            Some(call) if channel.id.len() == ID_LENGTH => adopt(shared, server, call, channel.state()),
-            // An agent or an ear of a call that is gone, or that goes now.
-            Some(_) if shared.options.orphans == Orphans::HangUp => {
-                server.client.hang_up(&channel.id).await?
+            Some(call) if channel.id.len() == ID_LENGTH => {
+                let orphan = Orphan::of(&channel.id, ours.iter().map(String::as_str), &bridges);
+                adopt(shared, server, call, channel.state(), orphan).await?;
             }
+            // An agent or an ear of a call that is gone.
+            Some(call) if gone(call) => server.client.hang_up(&channel.id).await?,
             _ => {}
         }
+    }
+    for bridge in bridges.iter().filter(|bridge| call_of(&bridge.id).is_some_and(gone)) {
+        server.client.end_bridge(&bridge.id).await?;
     }
     Ok(())
 }
 
 /// What a call of ours may have missed.
-fn catch_up(shared: &Shared, server: &Server, call: CallId, channel: &Channel) {
+fn catch_up(shared: &Shared, server: &Server, call: CallId, channel: &Channel, all: &[Channel]) {
     let state = channel.state();
     let event = Event { at: shared.clock.now(), channel: call.to_string(), what: What::State(state) };
     server.hand(call, Happening::Event(event));
     if let Some(args) = channel.entered(&shared.options.app) {
         server.hand(call, Happening::Here { args });
     }
+    let beside = all.iter().filter(|other| other.id != channel.id && other.id.starts_with(&channel.id));
+    let there = beside.map(|other| (other.id.clone(), other.entered(&shared.options.app))).collect();
+    server.hand(call, Happening::Beside { there });
 }
 
 /// Takes on a call whose process is gone.
-fn adopt(shared: &Arc<Shared>, server: &Arc<Server>, call: CallId, state: ChannelState) {
+async fn adopt(
+    shared: &Arc<Shared>,
+    server: &Arc<Server>,
+    call: CallId,
+    state: ChannelState,
+    orphan: Orphan,
+) -> Result<(), AriError> {
+    for channel in &orphan.idle {
+        server.client.hang_up(channel).await?;
+    }
     let now = shared.clock.now();
     let leg = Leg::found(state, now);
     for (at, event) in leg.told_so_far() {
         shared.teller.tell(server, call, event, at.unwrap_or(now));
     }
-    let goes_on = shared.options.orphans == Orphans::LetTalk && leg.is_answered();
+    let goes_on = shared.options.orphans == Orphans::LetTalk && leg.is_answered() && !orphan.is_left_alone();
     tracing::info!(call = %call, server = server.name, goes_on, "a call of a process that is gone was found");
-    let machine = CallMachine::found(call.to_string(), leg);
+    let machine = CallMachine::found(call.to_string(), leg, orphan);
     let events = actor::spawn(shared, server, call, machine, Terms::default());
     if server.take_on(call, events, true) == TakenOn::Now && !goes_on {
         server.hand(call, Happening::HangUp);
     }
+    Ok(())
 }

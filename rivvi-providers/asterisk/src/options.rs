@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 use rivvi_core::domain::{CallsPerSecond, Personal, ProviderName, Secret};
-use rivvi_core::provider::{AudioFormat, SpeechSynthesizer};
+use rivvi_core::provider::{AudioFormat, SpeechRecognizer, SpeechSynthesizer};
 use rivvi_core::storage::Blobs;
 
 /// How calls are placed and led. The defaults fit an Asterisk with one trunk called `trunk`.
@@ -35,6 +35,8 @@ pub struct AsteriskOptions {
     pub orphans: Orphans,
     /// How texts are spoken. Default not at all: a flow's texts are passed over, with a warning.
     pub speech: Option<Speech>,
+    /// How what callees say is understood. Default not at all: a flow's `listen` hears keys only, with a warning.
+    pub hearing: Option<Hearing>,
     /// Where recordings are kept. Default on the Asterisk server, from where nobody removes them.
     pub recordings: Option<Blobs>,
     /// Whether calls are recorded from answer to end, both sides in one file. Default no.
@@ -57,6 +59,7 @@ impl Default for AsteriskOptions {
             agents_context: None,
             orphans: Orphans::default(),
             speech: None,
+            hearing: None,
             recordings: None,
             record_calls: false,
             calls_per_second: None,
@@ -72,8 +75,8 @@ pub enum Orphans {
     #[default]
     HangUp,
     /// Those that are answered go on until the callee or an agent hangs up or their longest duration is over; the others
-    /// are hung up. For flows that mostly connect callees with agents. When one side of a transfer hangs up, the other stays
-    /// in its bridge until it hangs up too or Asterisk ends it.
+    /// are hung up. For flows that mostly connect callees with agents: when one side of a transfer hangs up, the other is
+    /// hung up, too.
     LetTalk,
 }
 
@@ -86,6 +89,15 @@ pub struct Speech {
     pub format: AudioFormat,
     /// How Asterisk gets at the speech.
     pub media: SpeechMedia,
+}
+
+/// How what callees say is understood.
+#[derive(Debug, Clone)]
+pub struct Hearing {
+    /// What understands speech.
+    pub recognizer: Arc<dyn SpeechRecognizer>,
+    /// What it is given, [`AudioFormat::Linear8k`] for all that telephones carry.
+    pub format: AudioFormat,
 }
 
 /// How Asterisk gets at audio that is made here.

@@ -1,22 +1,23 @@
 //! The provider.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use rivvi_core::clock::Clock;
-use rivvi_core::domain::{CallId, ProviderName};
-use rivvi_core::flow::Session;
+use rivvi_core::domain::{CallId, ProviderName, RunId};
+use rivvi_core::flow::{Flow, Session};
 use rivvi_core::provider::{
-    CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError, ProviderErrorKind, UpdateSink,
-    VoiceCapabilities, VoiceProvider,
+    ActionResult, CallLookup, FindCall, Lookup, PlaceCall, PlacedCall, ProviderError, ProviderErrorKind,
+    UpdateSink, VoiceCapabilities, VoiceProvider,
 };
 use tokio::task::JoinHandle;
 
 use crate::actor::{self, Shared, Terms};
-use crate::ari::{AriError, Client, Originate, tls};
+use crate::ari::{APP, AriError, Client, Originate, tls};
 use crate::call::{CallMachine, Happening, Lead, Mark, Talk};
 use crate::choose::{Candidate, NoServer, choose};
 use crate::link;
@@ -45,6 +46,8 @@ pub struct Asterisk(Arc<Owner>);
 struct Owner {
     shared: Arc<Shared>,
     tasks: tokio::sync::Mutex<Tasks>,
+    /// Runs whose flows listen in vain, of which a warning was given.
+    deaf_to: Mutex<HashSet<RunId>>,
 }
 
 enum Tasks {
@@ -66,6 +69,9 @@ pub struct ServerStatus {
     pub draining: bool,
     /// Calls that are under way there.
     pub calls: usize,
+    /// What it lacked when it was last connected to: extensions and contexts of the dialplan, modules. A warning tells
+    /// what comes of that.
+    pub missing: Vec<String>,
 }
 
 impl Asterisk {
@@ -87,7 +93,7 @@ impl Asterisk {
         let speaker = options.speech.clone().map(Speaker::new);
         let shared = Arc::new(Shared { options, servers, teller, clock, speaker });
         let tasks = tokio::sync::Mutex::new(Tasks::Waiting(Box::pin(delivering)));
-        Ok(Self(Arc::new(Owner { shared, tasks })))
+        Ok(Self(Arc::new(Owner { shared, tasks, deaf_to: Mutex::default() })))
     }
 
     /// Gives a server no new calls, or gives it calls again. Returns whether there is a server of that name.
@@ -103,6 +109,7 @@ impl Asterisk {
             connected: server.is_up(),
             draining: server.is_draining(),
             calls: server.live_calls(),
+            missing: server.missing(),
         };
         self.shared().servers.iter().map(status).collect()
     }
@@ -187,6 +194,7 @@ impl Asterisk {
         let channel = request.call_id.to_string();
         match (&request.flow, &request.agent_id, &self.shared().options.agents_context) {
             (Some(flow), ..) => {
+                self.warn_if_deaf(request.run_id, flow);
                 Ok(Lead::Flow(Box::new(Talk::new(channel, flow.clone(), Session::for_call(request)))))
             }
             (None, Some(agent), Some(_)) => Ok(Lead::Agent(agent.clone())),
@@ -197,6 +205,20 @@ impl Asterisk {
                      flow, or set AsteriskOptions::agents_context",
                 ))
             }
+        }
+    }
+
+    /// Tells once for each run that what callees say is not heard, if its flow waits for that.
+    fn warn_if_deaf(&self, run: RunId, flow: &Flow) {
+        if self.shared().options.hearing.is_some() || !flow.listens() {
+            return;
+        }
+        if self.0.deaf_to.lock().unwrap_or_else(PoisonError::into_inner).insert(run) {
+            tracing::warn!(
+                run = %run,
+                flow = flow.name(),
+                "the flow listens, but without AsteriskOptions::hearing no words are heard: it gets keys, else its timeouts"
+            );
         }
     }
 
@@ -220,7 +242,7 @@ impl Asterisk {
                 (format!("GLOBAL({})", mark_of(request.call_id)), "asked".into()),
                 ("CHANNEL(hangup_handler_push)".into(), format!("{},ended,1", options.context)),
                 ("TIMEOUT(absolute)".into(), longest.as_secs().to_string()),
-                ("RIVVI_APP".into(), options.app.clone()),
+                (APP.into(), options.app.clone()),
             ],
         };
         let error = match server.client.originate(&originate).await {
@@ -345,6 +367,32 @@ impl VoiceProvider for Asterisk {
             Ok(found) => Ok(found.map_or(CallLookup::NotFound, CallLookup::Found)),
             Err(error) => Err(error.told_as(&self.name(), "find_call")),
         }
+    }
+
+    async fn action_result(
+        &self,
+        query: &FindCall,
+        key: &str,
+        result: &ActionResult,
+    ) -> Result<(), ProviderError> {
+        let call = query.call_id;
+        for server in self.may_have(query) {
+            if server.has(call) {
+                let (key, result) = (key.to_owned(), result.clone());
+                server.hand(call, Happening::ActionResult { key, result });
+                return Ok(());
+            }
+            // Another process may lead the call.
+            let (client, channel) = (&server.client, call.to_string());
+            let told = async {
+                match client.app_of(&channel).await? {
+                    Some(app) => client.tell_result(&app, &channel, key, result).await,
+                    None => Ok(()),
+                }
+            };
+            told.await.map_err(|error| error.told_as(&self.name(), "action_result"))?;
+        }
+        Ok(())
     }
 
     async fn hang_up(&self, query: &FindCall) -> Result<(), ProviderError> {

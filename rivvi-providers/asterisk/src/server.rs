@@ -30,6 +30,8 @@ pub(crate) struct Server {
     draining: AtomicBool,
     link: watch::Sender<Link>,
     calls: Mutex<Calls>,
+    /// What it lacks.
+    missing: Mutex<Vec<String>>,
 }
 
 /// Whether events arrive.
@@ -78,8 +80,21 @@ impl Server {
         let client = Client::new(http.clone(), base, user.clone(), password.clone());
         let (draining, link) = (AtomicBool::new(false), watch::Sender::new(Link::Down(None)));
         let tls = tls.clone();
-        let calls = Mutex::default();
-        Self { name, weight, calls_max, client, base: uri, user, password, tls, draining, link, calls }
+        let (calls, missing) = (Mutex::default(), Mutex::default());
+        Self {
+            name,
+            weight,
+            calls_max,
+            client,
+            base: uri,
+            user,
+            password,
+            tls,
+            draining,
+            link,
+            calls,
+            missing,
+        }
     }
 
     pub(crate) fn link(&self) -> watch::Receiver<Link> {
@@ -112,6 +127,14 @@ impl Server {
 
     pub(crate) fn live_calls(&self) -> usize {
         self.calls().live.len()
+    }
+
+    pub(crate) fn note_missing(&self, missing: Vec<String>) {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+    }
+
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a call on, unless it is known already, or is yet to be placed and the server is full: then `events` is

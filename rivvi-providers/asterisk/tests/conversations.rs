@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rivvi_core::domain::Disposition;
-use rivvi_core::provider::{Answerer, AudioFormat, CallEvent, VoiceProvider};
+use rivvi_core::provider::{ActionResult, Answerer, AudioFormat, CallEvent, VoiceProvider};
 use rivvi_core::storage::Blobs;
 use rivvi_core::storage::object_store::{ObjectStoreExt, path::Path};
 use rivvi_provider_asterisk::{Speech, SpeechMedia};
@@ -309,4 +309,54 @@ async fn web_server(store: Blobs) -> (String, tokio::sync::watch::Receiver<usize
         }
     });
     (format!("http://{address}"), counted)
+}
+
+/// Asks the host for the next free day, and tells it to the callee.
+const BOOK: &str = r#"
+    start = "book"
+    [[nodes]]
+    id = "book"
+    type = "action"
+    action = { type = "book", parameters = { month = "May" } }
+    wait_for_result = "8s"
+    next = "told"
+    on_failed = { action = "failed" }
+    [[nodes]]
+    id = "told"
+    type = "action"
+    action = { type = "told", parameters = { day = "{{book.day}}" } }
+"#;
+
+/// The key and the parameters of the action of this name.
+fn asked_for(
+    told: &[CallEvent],
+    wanted: &str,
+) -> Option<(String, std::collections::BTreeMap<String, String>)> {
+    told.iter().find_map(|event| match event {
+        CallEvent::Action { key, name, parameters } if name == wanted => {
+            Some((key.clone(), parameters.expose().clone()))
+        }
+        _ => None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_goes_on_with_what_an_action_gives_back_to_whichever_process() {
+    let (leads, other) = (Scene::open().await, Scene::open().await);
+    for tells in [&leads, &other] {
+        let request = leads.request(Callee::SILENT, BOOK);
+        leads.asterisk.place_call(&request).await.unwrap();
+        let asks = |event: &CallEvent| matches!(event, CallEvent::Action { .. });
+        let (key, _) = asked_for(&leads.told.until(request.call_id, asks).await, "book").unwrap();
+        let result = ActionResult::done().with("day", "3 במאי");
+        let query = leads.query(&request);
+        tells.asterisk.action_result(&query, "another", &ActionResult::failed()).await.unwrap();
+        for _ in 0..2 {
+            tells.asterisk.action_result(&query, &key, &result).await.unwrap();
+        }
+        let told = leads.told.over(request.call_id).await;
+        assert_eq!(actions(&told), ["book", "told"]);
+        assert_eq!(asked_for(&told, "told").unwrap().1["day"], "3 במאי");
+        tells.asterisk.action_result(&query, &key, &result).await.unwrap();
+    }
 }

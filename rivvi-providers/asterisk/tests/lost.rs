@@ -7,7 +7,7 @@ mod scene;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rivvi_core::domain::Disposition;
+use rivvi_core::domain::{CallId, Disposition};
 use rivvi_core::provider::{CallEvent, CallLookup, Delivery, ProviderErrorKind, VoiceProvider};
 use rivvi_provider_asterisk::Orphans;
 use scene::proxy::Proxy;
@@ -45,6 +45,8 @@ async fn calls_of_a_dead_process_may_go_on() {
     let dead = Scene::open_with(options.clone()).await;
     let call = dead.place(Callee::SILENT, STAY).await;
     dead.told.answered(call).await;
+    // Until its channel is in the application: else Asterisk drops it.
+    dead.pause(Duration::from_millis(300)).await;
     drop(dead);
 
     let scene = Scene::open_with(options).await;
@@ -54,6 +56,102 @@ async fn calls_of_a_dead_process_may_go_on() {
     assert_eq!(console.channels_of(call).await.len(), 1, "it goes on");
     console.delete(&format!("channels/{call}")).await;
     assert_eq!(disposition(&scene.told.over(call).await), Disposition::AnsweredHuman);
+}
+
+/// Connects with whoever stays on the line.
+fn transfer() -> String {
+    let agent = Callee::HUMAN.number().expose();
+    format!(
+        "start = 't'\n[[nodes]]\nid = 't'\ntype = 'transfer'\nto = '{agent}'\ntimeout = '20s'\n\
+         on_no_answer = {{ action = 'no_answer' }}\non_failed = {{ action = 'failed' }}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_of_a_dead_process_goes_on_until_one_of_them_hangs_up() {
+    let console = Console::new();
+    for leaves in ["-a", ""] {
+        let mut options = scene::options();
+        options.orphans = Orphans::LetTalk;
+        let dead = Scene::open_with(options.clone()).await;
+        let call = dead.place(Callee::SILENT, &transfer()).await;
+        console.until_bridged(&dead.clock, call, 2).await;
+        drop(dead);
+        let scene = Scene::open_with(options).await;
+        scene.told.answered(call).await;
+        scene.pause(Duration::from_millis(500)).await;
+        console.until_bridged(&scene.clock, call, 2).await;
+        let channels = console.channels_of(call).await;
+        let leaving = channels.iter().find(|id| match leaves {
+            "" => **id == call.to_string(),
+            agent => id.contains(&format!("{call}{agent}")),
+        });
+        console.delete(&format!("channels/{}", leaving.unwrap())).await;
+        assert_eq!(disposition(&scene.told.over(call).await), Disposition::AnsweredHuman);
+        console.until_bridged(&scene.clock, call, 0).await;
+        scene.pause(Duration::from_millis(300)).await;
+        assert_eq!(console.channels_of(call).await, Vec::<String>::new(), "both are gone");
+        assert!(console.bridges_of(call).await.is_empty(), "and so is the bridge");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_transfer_of_a_dead_process_stays() {
+    let (console, options) = (Console::new(), scene::options());
+    let dead = Scene::open_with(options.clone()).await;
+    let talks = dead.place(Callee::SILENT, &transfer()).await;
+    let ended = dead.place(Callee::SILENT, &transfer()).await;
+    for call in [talks, ended] {
+        console.until_bridged(&dead.clock, call, 2).await;
+    }
+    drop(dead);
+    for channel in console.channels_of(ended).await {
+        console.delete(&format!("channels/{channel}")).await;
+    }
+    assert_eq!(console.bridges_of(ended).await.len(), 1, "nobody takes it down");
+    let scene = Scene::open_with(options).await;
+    assert_eq!(disposition(&scene.told.over(talks).await), Disposition::AnsweredHuman);
+    scene.pause(Duration::from_millis(300)).await;
+    for call in [talks, ended] {
+        assert_eq!(console.channels_of(call).await, Vec::<String>::new());
+        assert!(console.bridges_of(call).await.is_empty());
+    }
+}
+
+/// A call whose agent is being called and answers in half a second.
+async fn calls_agent(scene: &Scene) -> CallId {
+    let call = scene.place(Callee::SILENT, &transfer()).await;
+    scene.told.answered(call).await;
+    while Console::new().channels_of(call).await.len() < 2 {
+        scene.pause(Duration::from_millis(10)).await;
+    }
+    scene.pause(Duration::from_millis(200)).await;
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_who_answers_unheard_is_connected() {
+    let (console, proxy) = (Console::new(), Proxy::open().await);
+    let scene = Scene::open_at(&proxy.url(), scene::options()).await;
+    let call = calls_agent(&scene).await;
+    proxy.hold(true);
+    scene.pause(Duration::from_secs(13)).await;
+    proxy.hold(false);
+    console.until_bridged(&scene.clock, call, 2).await;
+    let channels = console.channels_of(call).await;
+    let agent = channels.iter().find(|id| **id != call.to_string()).unwrap();
+    console.delete(&format!("channels/{agent}")).await;
+    assert_eq!(disposition(&scene.told.over(call).await), Disposition::AnsweredHuman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whom_asterisk_drops_while_the_link_is_lost_has_failed() {
+    let proxy = Proxy::open().await;
+    let scene = Scene::open_at(&proxy.url(), scene::options()).await;
+    let call = calls_agent(&scene).await;
+    proxy.cut_for(Duration::from_secs(2)).await;
+    let told = scene.told.over(call).await;
+    assert_eq!(actions(&told), ["failed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,4 +287,17 @@ async fn what_the_configuration_lacks_needs_a_person() {
     let asterisk = rivvi_provider_asterisk::Asterisk::new(scene::options(), [server], clock).unwrap();
     let error = asterisk.connect(scene::Told::new()).await.unwrap_err();
     assert_eq!((error.kind, error.delivery), (ProviderErrorKind::Unauthorized, Delivery::NotSent));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_dialplan_lacks_is_told() {
+    let scene = Scene::open().await;
+    assert_eq!(scene.asterisk.servers()[0].missing, Vec::<String>::new());
+    let mut options = scene::options();
+    options.context = "callees".into();
+    options.agents_context = Some("nobody".into());
+    let scene = Scene::open_with(options).await;
+    assert_eq!(scene.asterisk.servers()[0].missing, ["callees,detect,1", "callees,ended,1", "nobody"]);
+    let left = Console::new().get("channels").await;
+    assert!(!left.to_string().contains("rivvi-check"), "{left}");
 }

@@ -60,24 +60,15 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// By our ids, or for an outbound call without them by Retell's.
-    pub(crate) fn of(
-        provider: &ProviderName,
-        reference: &str,
-        inbound: bool,
-        metadata: Option<&Value>,
-    ) -> Self {
+    /// By our ids, which every call that we placed or answered for has in its metadata.
+    pub(crate) fn of(provider: &ProviderName, inbound: bool, metadata: Option<&Value>) -> Self {
         match Metadata::read(metadata) {
             Some(Metadata { call_id, run_id, callback_for: Some(outbound), .. }) => {
                 Self::Inbound(outbound, InboundRef { call_id, run_id, provider: provider.clone() })
             }
             _ if inbound => Self::Stranger,
             Some(ours) => Self::Outbound(CallRef::Id(ours.call_id)),
-            None if reference.is_empty() => Self::Stranger,
-            None => {
-                let (provider, reference) = (provider.clone(), reference.to_owned());
-                Self::Outbound(CallRef::Provider { provider, reference })
-            }
+            None => Self::Stranger,
         }
     }
 

@@ -73,9 +73,9 @@ impl Retell {
         self.clock.now().date_naive()
     }
 
-    fn pictured(&self, picture: &Picture) -> Vec<CallUpdate> {
+    fn pictured(&self, picture: &Picture, call_id: CallId) -> Vec<CallUpdate> {
         let variable = &self.options.callback_variable;
-        of_call(&self.name(), picture, Occasion::Lookup, variable, self.clock.now())
+        of_call(&self.name(), picture, Occasion::Lookup(call_id), variable, self.clock.now())
     }
 
     async fn by_reference(&self, reference: &str) -> Result<Option<Picture>, Failure> {
@@ -196,7 +196,9 @@ impl VoiceProvider for Retell {
     async fn find_call(&self, query: &FindCall) -> Result<CallLookup, ProviderError> {
         let found = self.find(query).await;
         let found = found.map_err(|failure| failure.of_question(&self.name(), "find_call"))?;
-        Ok(found.map_or(CallLookup::NotFound, |picture| CallLookup::Found(self.pictured(&picture))))
+        Ok(found.map_or(CallLookup::NotFound, |picture| {
+            CallLookup::Found(self.pictured(&picture, query.call_id))
+        }))
     }
 
     async fn hang_up(&self, query: &FindCall) -> Result<(), ProviderError> {

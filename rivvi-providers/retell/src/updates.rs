@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rivvi_core::domain::{
-    CallDetail, Currency, Disposition, E164, Money, Personal, ProviderName, ResponseTime,
+    CallDetail, CallId, Currency, Disposition, E164, Money, Personal, ProviderName, ResponseTime,
 };
-use rivvi_core::provider::{Answerer, CallEvent, CallUpdate, InboundOptOut};
+use rivvi_core::provider::{Answerer, CallEvent, CallRef, CallUpdate, InboundOptOut};
 use serde_json::Value;
 
 use crate::call::{Cost, Picture, Quantiles};
@@ -16,8 +16,8 @@ use crate::reason::{Meaning, meaning};
 /// What the occasion of a picture tells beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Occasion {
-    /// Somebody asked.
-    Lookup,
+    /// We asked for the call that we know under this id.
+    Lookup(CallId),
     /// The call was connected.
     Started,
     /// The call is over.
@@ -27,7 +27,8 @@ pub(crate) enum Occasion {
 /// Everything a picture tells, in the order in which it happened. What Retell gives no time for happened at `otherwise`.
 ///
 /// The same for every occasion, so that lost, late and repeated webhooks make no difference. What only an analysis finds,
-/// minutes after the end, comes after the end: it is kept with the call and decides nothing.
+/// minutes after the end, comes after the end: it is kept with the call and decides nothing. Of a call that is none of ours
+/// nothing is told.
 pub(crate) fn of_call(
     provider: &ProviderName,
     picture: &Picture,
@@ -35,14 +36,16 @@ pub(crate) fn of_call(
     callback_variable: &str,
     otherwise: DateTime<Utc>,
 ) -> Vec<CallUpdate> {
-    let reference = picture.call_id.clone().unwrap_or_default();
-    let subject = Subject::of(provider, &reference, picture.is_inbound(), picture.metadata.as_ref());
+    let subject = match (Subject::of(provider, picture.is_inbound(), picture.metadata.as_ref()), occasion) {
+        (Subject::Stranger, Occasion::Lookup(call_id)) => Subject::Outbound(CallRef::Id(call_id)),
+        (subject, _) => subject,
+    };
     let reading = Reading::of(picture, occasion);
     let ended_at = picture.ended_at().unwrap_or(otherwise);
     let started_at = picture.started_at();
     let accepted_at = started_at.unwrap_or(ended_at);
 
-    let reference = Some(reference).filter(|reference| !reference.is_empty());
+    let reference = picture.call_id.clone().filter(|reference| !reference.is_empty());
     let mut events = vec![(accepted_at, CallEvent::Accepted { reference })];
     if reading.answered {
         events
@@ -86,8 +89,7 @@ pub(crate) fn opted_out_stranger(
     occasion: Occasion,
     now: DateTime<Utc>,
 ) -> Option<InboundOptOut> {
-    let reference = picture.call_id.as_deref().unwrap_or_default();
-    let subject = Subject::of(provider, reference, picture.is_inbound(), picture.metadata.as_ref());
+    let subject = Subject::of(provider, picture.is_inbound(), picture.metadata.as_ref());
     if !picture.is_inbound() || subject != Subject::Stranger || !Reading::of(picture, occasion).end?.opted_out
     {
         return None;

@@ -64,7 +64,10 @@ mod tests {
 
     use super::*;
 
+    /// How much a webhook tells, with our metadata in place of `OURS`.
     fn told(body: &str) -> Result<usize, WebhookError> {
+        let ours = crate::metadata::Metadata::of_placed(&build::place_call(1));
+        let body = body.replace("OURS", &format!(r#""metadata":{}"#, serde_json::to_string(&ours).unwrap()));
         read(&ProviderName::new("retell"), body.as_bytes(), "callback_at", build::start())
             .map(|all| all.len())
     }
@@ -72,9 +75,10 @@ mod tests {
     #[test]
     fn events_that_tell_nothing_are_fine_and_garbage_is_named_without_its_content() {
         for (body, updates) in [
-            (r#"{"event":"call_started","call":{"call_id":"c","direction":"outbound"}}"#, 2),
-            (r#"{"event":"call_ended","call":{"call_id":"c","call_status":"not_connected"}}"#, 2),
-            (r#"{"event":"call_analyzed","call":{"call_id":"c","call_status":"ended"},"extra":[]}"#, 3),
+            (r#"{"event":"call_started","call":{"call_id":"c","direction":"outbound",OURS}}"#, 2),
+            (r#"{"event":"call_ended","call":{"call_id":"c","call_status":"not_connected",OURS}}"#, 2),
+            (r#"{"event":"call_analyzed","call":{"call_id":"c","call_status":"ended",OURS},"extra":[]}"#, 3),
+            (r#"{"event":"call_ended","call":{"call_id":"c","call_status":"ended"}}"#, 0),
             (r#"{"event":"transcript_updated","call":{"call_id":"c"}}"#, 0),
             (r#"{"event":"transfer_started","call":{"call_id":"c"},"transfer_destination":{}}"#, 0),
             (r#"{"event":"chat_started","chat":{}}"#, 0),

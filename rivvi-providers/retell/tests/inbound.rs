@@ -120,6 +120,21 @@ async fn whoever_asks_for_another_time_is_called_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_end_is_never_told_is_given_up_in_the_archive() {
+    let mut world = World::new(Delivery::Prompt, Storage::in_memory()).await;
+    let run = world.start(CAMPAIGN, 1).await;
+    world.until(at("2026-03-02T06:35:00Z")).await;
+    call_in(&world, &World::number(0).expose(), OFFICE).await;
+    world.until(at("2026-03-03T06:00:00Z")).await;
+    assert_eq!(world.progress(&run).await.state, RunState::Completed);
+    let calls = archived(&world, &run).await;
+    let inbound = calls.iter().find(|archived| archived.call.direction == Direction::Inbound).unwrap();
+    assert_eq!(inbound.call.disposition(), Some(Disposition::Unknown));
+    let to_zero = world.fake.all().iter().filter(|call| call["to_number"] == "+972522000000").count();
+    assert_eq!(to_zero, 2, "it was called as if nothing had happened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_not_known_gets_the_agent_of_the_organization() {
     let world = World::new(Delivery::Prompt, Storage::in_memory()).await;
     assert_eq!(call_in(&world, "+972541234567", OFFICE).await["override_agent_id"], Value::Null);
@@ -135,6 +150,8 @@ async fn whoever_is_not_known_gets_the_agent_of_the_organization() {
     assert_eq!(call_in(&world, "+972541234567", "+12137771234").await, json!({}), "a number of nobody");
     // What Retell tells of such a call later is none of ours.
     talk(&world, "in_3", &Value::Null, json!({})).await;
+    let theirs = json!({ "call_id": "out_3", "direction": "outbound", "call_status": "ongoing" });
+    world.send(&webhook("call_started", &theirs, world.clock.now())).await;
     let items = world.rivvi.storage().ledger.next_due(&[]).await.unwrap();
     assert_eq!(items, None, "nothing waits for a call that will never be known");
 }

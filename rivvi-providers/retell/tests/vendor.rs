@@ -112,10 +112,15 @@ async fn webhooks_signed_by_the_vendors_sdk_are_taken() {
     let retell = retell("http://127.0.0.1:9".into());
     let now = SystemClock::new().now();
     let millis = now.timestamp_millis();
+    let request = build::place_call(1);
+    let ours = json!({
+        "call_id": request.call_id, "run_id": request.run_id, "row_id": request.contact_id,
+        "org_id": request.org_id, "campaign_id": request.campaign_id,
+    });
     for (name, updates) in [("Dana", 4), ("דנה \u{1f98a} \"'\\", 4)] {
         let call = json!({
             "call_id": "c", "direction": "outbound", "call_status": "ended", "disconnection_reason": "user_hangup",
-            "transcript": name,
+            "transcript": name, "metadata": ours,
         });
         let body = serde_json::to_string_pretty(&json!({ "event": "call_ended", "call": call })).unwrap();
         let webhook = signed_by_sdk(&body, KEY, millis).await;

@@ -18,7 +18,7 @@ use rivvi_core::domain::{
 use rivvi_core::engine::{Builder, EngineConfig, HostAction, HostError, ImportedRun, NewOrganization, Rivvi};
 use rivvi_core::import::Sheet;
 use rivvi_core::message::ShortLinks;
-use rivvi_core::provider::{EmailProvider, Lookup, ProviderError, SendEmail, SentEmail};
+use rivvi_core::provider::{ActionResult, EmailProvider, Lookup, ProviderError, SendEmail, SentEmail};
 use rivvi_core::storage::{ContactQuery, OutboxItem, Storage};
 use rivvi_provider_sim::{Behaviour, GatewayBehaviour, SimulatedGateway, SimulatedNetwork};
 
@@ -48,9 +48,9 @@ impl HostAction for Noted {
         self.0
     }
 
-    async fn carry_out(&self, item: &OutboxItem) -> Result<(), HostError> {
+    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, HostError> {
         self.1.lock().unwrap().push(item.clone());
-        Ok(())
+        Ok(ActionResult::done())
     }
 }
 

@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use super::line::{Line, noon};
 use super::samples::DONATION;
 use crate::clock::VirtualClock;
-use crate::domain::{CallerId, CampaignDefinition, Disposition, E164, ProviderName, Region};
+use crate::domain::{CallId, CallerId, CampaignDefinition, Disposition, E164, ProviderName, Region};
 use crate::engine::{HostAction, HostError, NewOrganization, Rivvi};
-use crate::flow::{Flow, Input, Session};
+use crate::flow::{Effect, Flow, Input, Session};
 use crate::import::Sheet;
 use crate::provider::{
-    CallEvent, CallRef, CallUpdate, PlaceCall, PlacedCall, ProviderError, UpdateSink, VoiceProvider,
+    ActionResult, CallEvent, CallRef, CallUpdate, FindCall, PlaceCall, PlacedCall, ProviderError, UpdateSink,
+    VoiceProvider,
 };
 use crate::storage::{OutboxItem, Storage, StorageErrorKind};
 
@@ -74,6 +75,8 @@ fn mistakes_in_the_flow_of_a_campaign_are_named() {
 struct Desk {
     sink: OnceLock<Arc<dyn UpdateSink>>,
     requests: Mutex<Vec<PlaceCall>>,
+    /// Results of actions, with the call and the key.
+    results: Mutex<Vec<(CallId, String, ActionResult)>>,
 }
 
 #[async_trait]
@@ -91,6 +94,16 @@ impl VoiceProvider for Desk {
         self.requests.lock().unwrap().push(request.clone());
         Ok(PlacedCall::default())
     }
+
+    async fn action_result(
+        &self,
+        call: &FindCall,
+        key: &str,
+        result: &ActionResult,
+    ) -> Result<(), ProviderError> {
+        self.results.lock().unwrap().push((call.call_id, key.to_owned(), result.clone()));
+        Ok(())
+    }
 }
 
 /// An action of the host that notes what it gets.
@@ -103,11 +116,50 @@ impl HostAction for Notes {
         self.0
     }
 
-    async fn carry_out(&self, item: &OutboxItem) -> Result<(), HostError> {
+    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, HostError> {
         self.1.lock().unwrap().push(item.action.clone());
-        Ok(())
+        Ok(ActionResult::done())
     }
 }
+
+/// An action that works from the second attempt on, or never.
+#[derive(Debug)]
+struct Booking {
+    attempts: Mutex<u32>,
+    works: bool,
+}
+
+#[async_trait]
+impl HostAction for Booking {
+    fn name(&self) -> &str {
+        "book"
+    }
+
+    async fn carry_out(&self, _: &OutboxItem) -> Result<ActionResult, HostError> {
+        let mut attempts = self.attempts.lock().unwrap();
+        *attempts += 1;
+        if *attempts > 1 && self.works {
+            Ok(ActionResult::done().with("day", "Tuesday"))
+        } else {
+            Err("the calendar is away".into())
+        }
+    }
+}
+
+const BOOK: &str = r#"
+start = "book"
+[[nodes]]
+id = "book"
+type = "action"
+action = "book"
+wait_for_result = "8m"
+next = "told"
+on_failed = { text = "Please call us." }
+[[nodes]]
+id = "told"
+type = "say"
+text = "Until {{book.day}}."
+"#;
 
 struct Scene {
     rivvi: Rivvi,
@@ -123,7 +175,12 @@ impl Scene {
         let mut builder =
             Rivvi::builder().storage(Storage::in_memory()).shared_voice(desk.clone()).clock(clock.clone());
         for name in actions {
-            builder = builder.action(Notes(name, Arc::clone(&notes)));
+            builder = match *name {
+                "book" | "book in vain" => {
+                    builder.action(Booking { attempts: Mutex::default(), works: *name == "book" })
+                }
+                name => builder.action(Notes(name, Arc::clone(&notes))),
+            };
         }
         Self { rivvi: builder.build().unwrap(), clock, desk, notes }
     }
@@ -140,9 +197,13 @@ impl Scene {
 
     /// Starts a run of one contact and returns the request for its call.
     async fn called(&self) -> PlaceCall {
+        self.called_with(DONATION).await
+    }
+
+    async fn called_with(&self, flow: &str) -> PlaceCall {
         let organization = self.organization().await;
         let definition = CampaignDefinition::from_toml("name = 'Donation'\nchannel = 'voice'").unwrap();
-        let definition = definition.with_flow(Flow::from_toml(DONATION).unwrap());
+        let definition = definition.with_flow(Flow::from_toml(flow).unwrap());
         let campaign = self.rivvi.campaigns().create(organization.id, definition).await;
         let campaign = campaign.unwrap_or_else(|error| panic!("{error}"));
         let sheet = Sheet::from_bytes("people.csv", "first name,phone\nDana,052-2000001\n").unwrap();
@@ -213,4 +274,48 @@ async fn who_opts_out_is_on_the_list_at_once() {
     let entries: Vec<_> = entries.iter().map(|entry| (entry.number, entry.added_at)).collect();
     assert_eq!(entries, [(request.to, noon())], "once, at the instant it was told");
     assert!(scene.notes.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_an_action_gives_back_reaches_the_conversation_that_waits_for_it() {
+    for (action, said) in [("book", "Until Tuesday."), ("book in vain", "Please call us.")] {
+        let scene = Scene::new(&[action]);
+        let request = scene.called_with(BOOK).await;
+        let flow = request.flow.clone().unwrap();
+        let mut line = Line::answered(&flow, &[]);
+        let asks = line.all.iter().find_map(Effect::call_event).unwrap();
+        let update = CallUpdate { call: CallRef::Id(request.call_id), at: noon(), event: asks };
+        let sink = scene.desk.sink.get().unwrap();
+        for _ in 0..2 {
+            sink.deliver(vec![update.clone()]).await.unwrap();
+        }
+        scene.rivvi.tick().await.unwrap();
+        assert!(scene.desk.results.lock().unwrap().is_empty(), "it is tried again");
+        for wait in [5, 10, 20, 40, 80, 160, 320] {
+            scene.clock.advance(std::time::Duration::from_secs(wait));
+            scene.rivvi.tick().await.unwrap();
+        }
+        let results = std::mem::take(&mut *scene.desk.results.lock().unwrap());
+        let [(call, key, ActionResult { done, values })] = &results[..] else {
+            panic!("{action}: {results:?}")
+        };
+        assert_eq!(*call, request.call_id);
+        let input = Input::ActionResult { key: key.clone(), done: *done, values: values.clone() };
+        let effects = line.tell(&input);
+        assert_eq!(super::line::said(&effects), [said]);
+        assert!(super::line::said(&line.tell(&input)).is_empty(), "told twice");
+    }
+}
+
+#[tokio::test]
+async fn the_result_of_an_action_is_not_told_to_a_call_that_is_over() {
+    let scene = Scene::new(&["trigger_donation", "send_sms"]);
+    let request = scene.called().await;
+    let flow = request.flow.clone().unwrap();
+    let mut line = Line::answered(&flow, &[]);
+    line.listens();
+    line.press('1');
+    scene.tell(&request, &line).await;
+    assert!(!scene.notes.lock().unwrap().is_empty());
+    assert!(scene.desk.results.lock().unwrap().is_empty());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::line::{Line, actions, noon, opt_outs, said};
-use crate::flow::{Effect, Flow, FlowEnding, Input, Session, step};
+use crate::flow::{Effect, Flow, FlowEnding, Input, Session, TransferOutcome, step};
 
 fn flow(toml: &str) -> Flow {
     Flow::from_toml(toml).unwrap()
@@ -277,4 +277,26 @@ fn what_is_personal_does_not_show() {
     assert_eq!(said(&line.all).last(), Some(&"Dana"));
     let shown = format!("{:?} {:?}", line.session, line.all);
     assert!(!shown.contains("Dana"), "{shown}");
+}
+
+#[test]
+fn an_agent_is_let_go_of_when_the_flow_goes_on() {
+    let flow = flow(
+        "start = 't'\n[[nodes]]\nid = 't'\ntype = 'transfer'\nto = '7'\non_no_answer = { text = 'Nobody' }",
+    );
+    let begin = || {
+        let line = Line::answered(&flow, &[]);
+        let token = line.thing();
+        (line, token)
+    };
+    let (mut line, token) = begin();
+    let late = line.waits();
+    assert_eq!((&late[0], said(&late)), (&Effect::StopTransfer { token }, vec!["Nobody"]));
+    for connected in [false, true] {
+        let (mut line, token) = begin();
+        if connected {
+            line.transferred(TransferOutcome::Connected);
+        }
+        assert!(line.press('9').contains(&Effect::StopTransfer { token }), "whoever opts out is done");
+    }
 }

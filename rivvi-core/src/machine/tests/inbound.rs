@@ -7,7 +7,7 @@ use crate::domain::{
     Call, CallDetail, CallId, CallState, ContactState, Direction, Disposition, Event, Exclusion, Outcome,
     ProviderName, RunId,
 };
-use crate::machine::CallFact;
+use crate::machine::{CallFact, give_up_inbound, inbound_call, step_inbound};
 use crate::provider::{Answerer, CallEvent, InboundRef};
 
 fn inbound(n: u128) -> InboundRef {
@@ -74,9 +74,22 @@ fn nobody_is_called_while_on_the_phone() {
     assert_eq!(scene.state(), ContactState::Waiting { due_at: until });
     assert!(matches!(scene.journal.last(), Some(Event::ContactDeferred { rule, .. }) if rule == "inbound"));
     assert!(!scene.tell(called_back(1, accepted(), 300)), "told twice it tells nothing new");
-    // A call that came to nothing leaves the contact waiting, and one whose end is never told, too.
+    // A second call defers no further by what it takes for the first.
+    scene = scene.at(310);
+    scene.tell(called_back(2, accepted(), 310));
+    assert_eq!(scene.state(), ContactState::Waiting { due_at: at(310 + 540 + 300) });
+    // A call that came to nothing leaves the contact waiting for the other, and both lead back to where it was.
     scene.tell(called_back(1, ended(Disposition::Failed), 310));
-    assert_eq!(scene.state(), ContactState::Waiting { due_at: until });
+    assert_eq!(scene.state(), ContactState::Waiting { due_at: at(310 + 540 + 300) });
+    scene.tell(called_back(2, ended(Disposition::Failed), 310));
+    assert_eq!(scene.state(), ContactState::Waiting { due_at: at(360) });
+    assert!(!scene.tell(called_back(2, ended(Disposition::Failed), 310)));
+    // What was due meanwhile is due at once.
+    let mut late = busy("[retry]\nbusy = { after = '5m', max = 2 }");
+    late.tell(called_back(1, accepted(), 300));
+    late = late.at(400);
+    late.tell(called_back(1, ended(Disposition::Failed), 390));
+    assert_eq!(late.state(), ContactState::Waiting { due_at: at(400) });
     // A later retry is left where it is.
     let mut later = busy(RETRIES);
     later.tell(called_back(1, accepted(), 300));
@@ -238,4 +251,27 @@ fn there_is_an_end_to_what_is_kept() {
     scene.tell(called_back(99, CallEvent::OptOut, 310));
     assert_eq!(scene.suppressed.len(), 1, "who does not want to be called is heard however often they call");
     assert!(matches!(scene.state(), ContactState::Settled { outcome: Outcome::Excluded, .. }));
+}
+
+#[test]
+fn an_inbound_call_whose_end_is_never_told_is_given_up_until_it_is() {
+    let outbound = busy(RETRIES).call;
+    for (answered_first, given_up) in [(false, Disposition::Unknown), (true, Disposition::AnsweredHuman)] {
+        let mut call = inbound_call(&outbound, &inbound(1), at(300));
+        call.check_at = Some(at(1_000));
+        if answered_first {
+            step_inbound(&mut call, &answered(Answerer::Unknown), at(310), at(310));
+        }
+        give_up_inbound(&mut call, at(999));
+        assert!(call.is_live(), "not yet");
+        give_up_inbound(&mut call, at(1_000));
+        assert_eq!((call.disposition(), call.ended_at), (Some(given_up), None));
+        let before = call.clone();
+        step_inbound(&mut call, &accepted(), at(300), at(1_001));
+        assert_eq!(call.state, before.state, "that tells no end");
+        step_inbound(&mut call, &ended(Disposition::Voicemail), at(400), at(1_001));
+        assert_eq!((call.disposition(), call.ended_at), (Some(Disposition::Voicemail), Some(at(400))));
+        step_inbound(&mut call, &talked(), at(500), at(1_002));
+        assert_eq!(call.disposition(), Some(Disposition::Voicemail), "the first end told counts");
+    }
 }

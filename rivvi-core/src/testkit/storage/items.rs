@@ -79,6 +79,7 @@ pub async fn outbox_items_come_until_they_are_finished(storage: &Storage) {
     for item in &again {
         let before = first.iter().find(|before| before.id == item.id).unwrap();
         assert_eq!(*item, OutboxItem { attempts: 2, ..before.clone() }, "it is the same at every repetition");
+        assert_ne!(item.key, "", "the key comes back");
         assert_eq!((item.action.as_str(), item.parameters.expose()), (build::UNICODE, &build::variables()));
     }
     storage.ledger.finish_outbox(vec![first[0].id]).await.unwrap();

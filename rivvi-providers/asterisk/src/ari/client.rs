@@ -7,19 +7,25 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use reqwest::Url;
 use rivvi_core::domain::{Personal, Secret};
+use rivvi_core::provider::ActionResult;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::AriError;
-use super::event::{Channel, KNOWN};
+use super::event::{ACTION_RESULT, Bridge, Channel, KNOWN, UserEvent};
 
 /// How long a connection may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// How long a request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// How long the whole of a recording may take.
+const DOWNLOAD_MAX: Duration = Duration::from_secs(3600);
 /// Asterisk closes connections after 15 s without a request; ours are given up before.
 const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// The variable of a channel that names the application that leads it.
+pub(crate) const APP: &str = "RIVVI_APP";
 
 /// One server, over HTTP. It repeats no request by itself.
 #[derive(Clone)]
@@ -88,6 +94,30 @@ impl Client {
         }
     }
 
+    /// Makes a channel that gives the audio it is given to whoever connects. Returns the name of the connection.
+    pub(crate) async fn media_channel(&self, id: &str, app: &str, format: &str) -> Result<String, AriError> {
+        #[derive(Deserialize)]
+        struct Media {
+            channelvars: Variables,
+        }
+        #[derive(Deserialize)]
+        struct Variables {
+            #[serde(rename = "MEDIA_WEBSOCKET_CONNECTION_ID")]
+            connection: String,
+        }
+        let query = [
+            ("app", app),
+            ("channelId", id),
+            ("format", format),
+            ("encapsulation", "none"),
+            ("transport", "websocket"),
+            ("connection_type", "server"),
+            ("external_host", "INCOMING"),
+        ];
+        let media: Media = self.ask(Method::POST, "channels/externalMedia", &query, None).await?;
+        Ok(media.channelvars.connection)
+    }
+
     /// The channel, if there is one of that id.
     pub(crate) async fn channel(&self, id: &str) -> Result<Option<Channel>, AriError> {
         found(self.ask(Method::GET, &format!("channels/{id}"), &[], None).await)
@@ -96,6 +126,16 @@ impl Client {
     /// All channels of the server.
     pub(crate) async fn channels(&self) -> Result<Vec<Channel>, AriError> {
         self.ask(Method::GET, "channels", &[], None).await
+    }
+
+    /// All bridges of the server.
+    pub(crate) async fn bridges(&self) -> Result<Vec<Bridge>, AriError> {
+        self.ask(Method::GET, "bridges", &[], None).await
+    }
+
+    /// Takes a bridge down. One that is gone is down.
+    pub(crate) async fn end_bridge(&self, id: &str) -> Result<(), AriError> {
+        found(self.tell(Method::DELETE, &format!("bridges/{id}"), &[], None).await).map(|_| ())
     }
 
     /// The ids of the channels that an application is told about.
@@ -131,13 +171,8 @@ impl Client {
         at.map(|at| at.to_utc()).map_err(|_| AriError::Garbled)
     }
 
-    /// The value of a global variable, or of a function; empty if there is none.
+    /// The value of a global variable; empty if there is none.
     pub(crate) async fn variable(&self, name: &str) -> Result<String, AriError> {
-        #[derive(Deserialize)]
-        struct Variable {
-            #[serde(default)]
-            value: String,
-        }
         let query = [("variable", name)];
         let known: Variable = self.ask(Method::GET, "asterisk/variable", &query, None).await?;
         Ok(known.value)
@@ -148,6 +183,38 @@ impl Client {
         self.tell(Method::POST, "asterisk/variable", &[("variable", name), ("value", "")], None).await
     }
 
+    /// Which application leads a channel of ours, if there is a channel of that id.
+    pub(crate) async fn app_of(&self, channel: &str) -> Result<Option<String>, AriError> {
+        Ok(self.channel_variable(channel, APP).await?.filter(|app| !app.is_empty()))
+    }
+
+    /// The value of a variable of a channel, or of a function on it, if there is a channel of that id.
+    pub(crate) async fn channel_variable(
+        &self,
+        channel: &str,
+        name: &str,
+    ) -> Result<Option<String>, AriError> {
+        let (path, query) = (format!("channels/{channel}/variable"), [("variable", name)]);
+        let known: Option<Variable> = found(self.ask(Method::GET, &path, &query, None).await)?;
+        Ok(known.map(|Variable { value }| value))
+    }
+
+    /// Tells the application that leads a channel the result of an action. If either is gone, nobody waits for it.
+    pub(crate) async fn tell_result(
+        &self,
+        app: &str,
+        channel: &str,
+        key: &str,
+        result: &ActionResult,
+    ) -> Result<(), AriError> {
+        let query = [("application", app), ("source", &format!("channel:{channel}"))];
+        let told = UserEvent { key: key.to_owned(), result: result.clone() };
+        let body = Some(json!({ "variables": told }));
+        let told = self.tell(Method::POST, &format!("events/user/{ACTION_RESULT}"), &query, body).await;
+        let gone = [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY].map(Some);
+        told.or_else(|error| if gone.contains(&error.status()) { Ok(()) } else { Err(error) })
+    }
+
     /// Ends a channel. One that is gone has ended.
     pub(crate) async fn hang_up(&self, channel: &str) -> Result<(), AriError> {
         let path = format!("channels/{channel}");
@@ -155,11 +222,11 @@ impl Client {
     }
 
     /// A stored recording, as WAV.
-    pub(crate) async fn recording(&self, name: &str) -> Result<Bytes, AriError> {
+    pub(crate) async fn recording(&self, name: &str) -> Result<Download, AriError> {
         let request = self.request(Method::GET, &format!("recordings/stored/{name}/file"), &[], None);
-        let answer = request.send().await.map_err(failed)?;
+        let answer = within(request.timeout(DOWNLOAD_MAX).send()).await?;
         refused(answer.status(), false, None)?;
-        answer.bytes().await.map_err(failed)
+        Ok(Download(answer))
     }
 
     /// Asks for something to be done, and does not care for the answer's content.
@@ -205,6 +272,31 @@ impl Client {
             None => request,
         }
     }
+}
+
+/// Something large that comes in pieces.
+#[derive(Debug)]
+pub(crate) struct Download(reqwest::Response);
+
+impl Download {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AriError> {
+        within(self.0.chunk()).await
+    }
+}
+
+/// What is waited for no longer than for any request.
+async fn within<T>(answer: impl Future<Output = reqwest::Result<T>>) -> Result<T, AriError> {
+    match tokio::time::timeout(REQUEST_MAX, answer).await {
+        Ok(answer) => answer.map_err(failed),
+        Err(_) => Err(AriError::Timeout),
+    }
+}
+
+#[derive(Deserialize)]
+struct Variable {
+    #[serde(default)]
+    value: String,
 }
 
 impl fmt::Debug for Client {
@@ -253,4 +345,54 @@ async fn read_refusal(answer: reqwest::Response) -> Result<reqwest::Response, Ar
 
 fn refused(status: StatusCode, allocation: bool, retry_after: Option<Duration>) -> Result<(), AriError> {
     if status.is_success() { Ok(()) } else { Err(AriError::Refused { status, allocation, retry_after }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use rivvi_core::domain::ProviderName;
+    use rivvi_core::provider::{Delivery, ProviderErrorKind as Kind};
+
+    use super::*;
+
+    /// Answers of a real Asterisk 22.10, and what they mean for a call that was to be placed.
+    #[tokio::test]
+    async fn what_asterisk_answers_is_told_for_what_it_is() {
+        use Delivery::{NotSent, Unknown};
+        let message = |text: &str| json!({ "message": text });
+        for (status, body, expected) in [
+            (200, json!({ "id": "x" }), None),
+            (204, Value::Null, None),
+            (400, message("Endpoint must be specified"), Some((Kind::InvalidRequest, NotSent))),
+            (
+                400,
+                message("Invalid reason for hangup reason provided"),
+                Some((Kind::InvalidRequest, NotSent)),
+            ),
+            (401, message("Authentication required"), Some((Kind::Unauthorized, NotSent))),
+            (403, message("Write access denied"), Some((Kind::Unauthorized, NotSent))),
+            (404, message("Channel not found"), Some((Kind::InvalidRequest, NotSent))),
+            (404, message("ARI URLs do not end with a slash."), Some((Kind::InvalidRequest, NotSent))),
+            (
+                409,
+                message("Channel with given unique ID already exists"),
+                Some((Kind::InvalidRequest, NotSent)),
+            ),
+            (409, message("Channel not in Stasis application"), Some((Kind::InvalidRequest, NotSent))),
+            (500, json!({ "error": "Allocation failed" }), Some((Kind::Unavailable, NotSent))),
+            (500, message("Internal Server Error"), Some((Kind::Unavailable, Unknown))),
+            (503, Value::Null, Some((Kind::RateLimited, NotSent))),
+        ] {
+            let answer = http::Response::builder().status(status).body(body.to_string()).unwrap();
+            let read = read_refusal(reqwest::Response::from(answer)).await.err();
+            let told = read.map(|error| {
+                let told = error.told_as(&ProviderName::new("asterisk"), "place_call");
+                assert!(
+                    !format!("{told:?} {told}").contains("message"),
+                    "no text of the server is passed on"
+                );
+                (told.kind, told.delivery)
+            });
+            assert_eq!(told, expected, "{status} {body}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! Events, read from what Asterisk writes: unknown fields and events are passed over, missing ones are missing.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use rivvi_core::provider::ActionResult;
+use serde::{Deserialize, Serialize};
 
 /// Something that happened to a channel, or to the application.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +67,13 @@ pub(crate) enum What {
         /// Its name.
         name: String,
     },
+    /// Another process of ours has a result of an action for the call of this channel.
+    ActionResult {
+        /// The key of the action.
+        key: String,
+        /// What it gives back.
+        result: ActionResult,
+    },
     /// Another program took the application over.
     Replaced,
     /// Something else.
@@ -100,6 +108,14 @@ pub(crate) struct Channel {
     state: String,
     #[serde(default)]
     dialplan: Option<Dialplan>,
+}
+
+/// A bridge in a list.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Bridge {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) channels: Vec<String>,
 }
 
 /// What a channel is doing.
@@ -165,6 +181,8 @@ struct Raw<'a> {
     digit: Option<String>,
     playback: Option<Playback>,
     recording: Option<Recording>,
+    eventname: Option<String>,
+    userevent: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -179,6 +197,15 @@ struct Recording {
     name: String,
     #[serde(default)]
     target_uri: String,
+}
+
+/// The name of the event by which one process tells another the result of an action.
+pub(super) const ACTION_RESULT: &str = "rivvi_action_result";
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct UserEvent {
+    pub(super) key: String,
+    pub(super) result: ActionResult,
 }
 
 impl Raw<'_> {
@@ -229,6 +256,10 @@ impl Raw<'_> {
             "PlaybackFinished" => What::PlaybackFinished { id: playback(self.playback) },
             "RecordingFinished" => What::RecordingFinished { name: recording(self.recording) },
             "RecordingFailed" => What::RecordingFailed { name: recording(self.recording) },
+            "ChannelUserevent" if self.eventname.as_deref() == Some(ACTION_RESULT) => {
+                let told = self.userevent.and_then(|told| serde_json::from_value(told).ok());
+                told.map_or(What::Other, |UserEvent { key, result }| What::ActionResult { key, result })
+            }
             "ApplicationReplaced" => What::Replaced,
             _ => What::Other,
         }
@@ -236,7 +267,7 @@ impl Raw<'_> {
 }
 
 /// The events that [`What`] knows, for the server to leave out the others.
-pub(super) const KNOWN: [&str; 14] = [
+pub(super) const KNOWN: [&str; 15] = [
     "ApplicationReplaced",
     "ChannelDestroyed",
     "ChannelDtmfReceived",
@@ -244,6 +275,7 @@ pub(super) const KNOWN: [&str; 14] = [
     "ChannelStateChange",
     "ChannelTalkingFinished",
     "ChannelTalkingStarted",
+    "ChannelUserevent",
     "Dial",
     "PlaybackFinished",
     "PlaybackStarted",

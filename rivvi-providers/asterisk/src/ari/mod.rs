@@ -5,11 +5,13 @@
 mod client;
 mod error;
 mod event;
+mod media;
 mod socket;
 mod tls;
 
-pub(crate) use client::{Client, Originate};
+pub(crate) use client::{APP, Client, Download, Originate};
 pub(crate) use error::AriError;
-pub(crate) use event::{Channel, ChannelState, DialStatus, Event, What};
+pub(crate) use event::{Bridge, Channel, ChannelState, DialStatus, Event, What};
+pub(crate) use media::MediaSocket;
 pub(crate) use socket::{Frame, Socket};
 pub(crate) use tls::tls;

@@ -19,8 +19,11 @@ use super::error::AriError;
 /// How long it may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
+pub(super) type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Request = http::Request<()>;
+
 /// An open socket.
-pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(Stream);
 
 /// What came.
 #[derive(Debug)]
@@ -40,28 +43,15 @@ impl Socket {
         password: &Secret,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Result<Self, AriError> {
-        let secure = base.scheme_str() == Some("https");
-        let scheme = if secure { "wss" } else { "ws" };
-        let authority = base.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        let address = format!("{scheme}://{authority}{}/events?app={app}&subscribeAll=false", base.path());
-        let mut request = address.into_client_request().map_err(|_| AriError::Unreachable)?;
+        let path = format!("{}/events?app={app}&subscribeAll=false", base.path());
+        let mut request = request(base, &path, "ari")?;
         let headers = request.headers_mut();
-        headers.insert(http::header::SEC_WEBSOCKET_PROTOCOL, http::HeaderValue::from_static("ari"));
         let credentials = BASE64.encode(format!("{user}:{}", password.expose()));
         let mut authorization =
             http::HeaderValue::try_from(format!("Basic {credentials}")).map_err(|_| AriError::Unreachable)?;
         authorization.set_sensitive(true);
         headers.insert(http::header::AUTHORIZATION, authorization);
-        let tls = Connector::Rustls(tls.clone());
-        let opening = tokio_tungstenite::connect_async_tls_with_config(request, None, true, Some(tls));
-        match tokio::time::timeout(CONNECT_MAX, opening).await {
-            Ok(Ok((socket, _))) => Ok(Self(socket)),
-            Ok(Err(Error::Http(answer))) => {
-                Err(AriError::Refused { status: answer.status(), allocation: false, retry_after: None })
-            }
-            Ok(Err(_)) => Err(AriError::Unreachable),
-            Err(_) => Err(AriError::Timeout),
-        }
+        connect(request, tls).await.map(Self)
     }
 
     /// What comes next; `None` when the socket is lost. Dropping the future loses nothing.
@@ -76,6 +66,31 @@ impl Socket {
     /// Asks for a sign of life.
     pub(crate) async fn ping(&mut self) -> bool {
         self.0.send(Message::Ping(Vec::new().into())).await.is_ok()
+    }
+}
+
+/// A request for a socket on a server.
+pub(super) fn request(base: &Uri, path: &str, protocol: &'static str) -> Result<Request, AriError> {
+    let secure = base.scheme_str() == Some("https");
+    let scheme = if secure { "wss" } else { "ws" };
+    let authority = base.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let request = format!("{scheme}://{authority}{path}").into_client_request();
+    let mut request = request.map_err(|_| AriError::Unreachable)?;
+    let protocol = http::HeaderValue::from_static(protocol);
+    request.headers_mut().insert(http::header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    Ok(request)
+}
+
+pub(super) async fn connect(request: Request, tls: &Arc<rustls::ClientConfig>) -> Result<Stream, AriError> {
+    let tls = Connector::Rustls(tls.clone());
+    let opening = tokio_tungstenite::connect_async_tls_with_config(request, None, true, Some(tls));
+    match tokio::time::timeout(CONNECT_MAX, opening).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(Error::Http(answer))) => {
+            Err(AriError::Refused { status: answer.status(), allocation: false, retry_after: None })
+        }
+        Ok(Err(_)) => Err(AriError::Unreachable),
+        Err(_) => Err(AriError::Timeout),
     }
 }
 

@@ -33,6 +33,11 @@ impl Leg {
         self.answered_at.is_some()
     }
 
+    /// Whether anything was told of it.
+    pub(crate) fn is_heard_of(&self) -> bool {
+        self.ringing || self.is_answered()
+    }
+
     /// Whether it is over.
     pub(crate) fn is_over(&self) -> bool {
         self.over

@@ -4,27 +4,32 @@ mod cause;
 mod detection;
 mod leg;
 mod order;
+mod orphan;
 mod talk;
 mod transfer;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rivvi_core::domain::CallDetail;
 use rivvi_core::flow::{Detected, Token};
-use rivvi_core::provider::CallEvent;
+use rivvi_core::provider::{ActionResult, CallEvent, Recognized};
 
 pub(crate) use leg::{Leg, Mark};
 pub(crate) use order::{Order, Presses};
+pub(crate) use orphan::Orphan;
 pub(crate) use talk::Talk;
 
 use crate::ari::{Event, What};
 
 /// The first argument with which a channel comes back from detection; see docs/asterisk.md.
 const DETECTED: &str = "detected";
+/// Begins the rest of the name of what speech of a call is heard by.
+pub(crate) const HEARS: &str = "-h";
 /// How long to wait for the end of a channel that was asked to end, before asking again.
 const END_MAX: TimeDelta = TimeDelta::seconds(5);
-/// How long after the end of a call its recordings are waited for.
+/// How long after the end of a call the ends of its recordings are waited for.
 const RECORDINGS_MAX: TimeDelta = TimeDelta::seconds(30);
 
 /// Something that happened, for [`CallMachine::take`].
@@ -34,12 +39,18 @@ pub(crate) enum Happening {
     Event(Event),
     /// The channel was found in our application, which it entered with these arguments; maybe that was told before.
     Here { args: Vec<String> },
+    /// The channels beside it that are there, with what those entered our application with that did.
+    Beside { there: BTreeMap<String, Option<Vec<String>>> },
     /// [`CallMachine::wake_at`] has come.
     Wake,
     /// The call is to end.
     HangUp,
     /// Speech was made: what to play; `None` if that failed.
     Spoken { token: Token, audio: Option<String> },
+    /// The callee said something.
+    Heard { token: Token, heard: Recognized },
+    /// An action that the flow asked for gives this back.
+    ActionResult { key: String, result: ActionResult },
     /// A playback could not be begun.
     NotPlayed { token: Token },
     /// A recording lies there; `None` if it could not be kept.
@@ -66,7 +77,7 @@ pub(crate) enum Lead {
     /// An agent that the dialplan has under this name.
     Agent(String),
     /// Nobody: the call is one of a program that is gone, and ends by itself.
-    Nobody,
+    Nobody(Orphan),
 }
 
 /// One call.
@@ -90,8 +101,10 @@ pub(crate) struct CallMachine {
     entered: bool,
     /// With what it was found there, so that the event that tells the same is not taken for another coming.
     found_with: Option<Vec<String>>,
-    /// When it is done, whatever is missing.
+    /// Until when the ends of its recordings are waited for.
     done_by: Option<DateTime<Utc>>,
+    /// They are not waited for any more.
+    late: bool,
     done: bool,
 }
 
@@ -110,13 +123,14 @@ impl CallMachine {
             entered: false,
             found_with: None,
             done_by: None,
+            late: false,
             done: false,
         }
     }
 
     /// A call of which only its channel was found.
-    pub(crate) fn found(channel: String, leg: Leg) -> Self {
-        Self { leg, ..Self::new(channel, Lead::Nobody, Duration::MAX, false) }
+    pub(crate) fn found(channel: String, leg: Leg, orphan: Orphan) -> Self {
+        Self { leg, ..Self::new(channel, Lead::Nobody(orphan), Duration::MAX, false) }
     }
 
     /// When it is to be told of the time.
@@ -194,6 +208,11 @@ impl CallMachine {
                 }
             }
             _ if self.leg.is_over() => {}
+            What::ActionResult { key, result } => {
+                if let Lead::Flow(talk) = &mut self.lead {
+                    talk.action_result(key.clone(), result.clone(), now, orders);
+                }
+            }
             _ => {
                 if let Lead::Flow(talk) = &mut self.lead {
                     talk.take(event, now, orders);
@@ -208,7 +227,7 @@ impl CallMachine {
             _ if self.leg.is_over() => false,
             Lead::Flow(talk) if args.first().map(String::as_str) == Some(DETECTED) => talk.is_detecting(),
             Lead::Flow(_) | Lead::Agent(_) => !self.entered,
-            Lead::Nobody => false,
+            Lead::Nobody(_) => false,
         }
     }
 
@@ -235,7 +254,7 @@ impl CallMachine {
         match &mut self.lead {
             Lead::Flow(talk) => talk.commandable(detected, now, orders),
             Lead::Agent(agent) => orders.push(Order::Hand { agent: agent.clone() }),
-            Lead::Nobody => orders.push(Order::HangUp { channel: self.channel.clone() }),
+            Lead::Nobody(_) => orders.push(Order::HangUp { channel: self.channel.clone() }),
         }
     }
 
@@ -257,7 +276,11 @@ impl CallMachine {
             && talk.has_agent(&event.channel)
         {
             talk.take_of_agent(event, now, orders);
-        } else if matches!(event.what, What::StasisStart { .. }) {
+        } else if let (Lead::Nobody(orphan), What::Destroyed { .. }) = (&mut self.lead, &event.what) {
+            if orphan.gone(&event.channel) {
+                self.hang_up(now, orders);
+            }
+        } else if matches!(event.what, What::StasisStart { .. }) && !hears(&self.channel, &event.channel) {
             // An agent who is waited for no more, and whom an earlier order to hang up did not reach.
             orders.push(Order::HangUp { channel: event.channel.clone() });
         }
@@ -270,6 +293,9 @@ impl CallMachine {
         let Lead::Flow(talk) = &mut self.lead else { return };
         match happening {
             Happening::Spoken { token, audio } => talk.spoken(token, audio, now, orders),
+            Happening::Heard { token, heard } => talk.heard(token, heard, now, orders),
+            Happening::Beside { there } => talk.beside(&there, now, orders),
+            Happening::ActionResult { key, result } => talk.action_result(key, result, now, orders),
             Happening::NotPlayed { token } => talk.not_played(token, now, orders),
             Happening::Kept { token: Some(token), reference } => {
                 let url = reference.clone().filter(|_| !self.record_all);
@@ -306,17 +332,22 @@ impl CallMachine {
     fn ended(&mut self, told: CallEvent, at: DateTime<Utc>, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         (self.ends_by, self.end_again_at) = (None, None);
         self.done_by = Some(now + RECORDINGS_MAX);
-        if let Lead::Flow(talk) = &mut self.lead {
-            talk.hung_up(now, orders);
+        match &mut self.lead {
+            Lead::Flow(talk) => talk.hung_up(now, orders),
+            Lead::Nobody(orphan) => orphan.let_go(orders),
+            Lead::Agent(_) => {}
         }
         orders.push(Order::Tell { event: told, at });
     }
 
     fn finish(&mut self, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         let recording = matches!(&self.lead, Lead::Flow(talk) if talk.is_recording());
-        let complete = self.keeping == 0 && !self.recording_all && !recording;
-        let late = self.done_by.is_some_and(|by| by <= now);
-        if self.leg.is_over() && (complete || late) && !std::mem::replace(&mut self.done, true) {
+        if self.done_by.is_some_and(|by| by <= now) {
+            (self.done_by, self.late) = (None, true);
+        }
+        // What is being kept takes as long as it takes.
+        let complete = self.keeping == 0 && (self.late || !self.recording_all && !recording);
+        if self.leg.is_over() && complete && !std::mem::replace(&mut self.done, true) {
             self.done_by = None;
             orders.push(Order::Done);
         }
@@ -326,6 +357,11 @@ impl CallMachine {
     fn ear(&self) -> String {
         format!("{}-ear", self.channel)
     }
+}
+
+/// Whether this is one of the channels by which speech of a call is heard.
+fn hears(call: &str, channel: &str) -> bool {
+    channel.strip_prefix(call).is_some_and(|rest| rest.starts_with(HEARS))
 }
 
 /// Where a recording of the call lies.

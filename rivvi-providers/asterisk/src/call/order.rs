@@ -16,6 +16,10 @@ pub(crate) enum Order {
     Play { token: Token, playback: String, audio: Personal<String> },
     /// Make speech of a text; answer with [`Happening::Spoken`](super::Happening::Spoken).
     Speak { token: Token, text: Personal<String>, language: Option<Personal<String>>, voice: Option<String> },
+    /// Recognize what the callee says; answer with [`Happening::Heard`](super::Happening::Heard).
+    Listen { token: Token, language: Option<Personal<String>>, hints: Vec<String> },
+    /// Stop that.
+    StopListening,
     /// Stop a playback.
     StopPlayback { playback: String },
     /// Record the callee.

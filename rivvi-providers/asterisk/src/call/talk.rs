@@ -1,9 +1,12 @@
 //! A conversation led by a flow: from effects to orders, from what happens to inputs. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rivvi_core::flow::{Detected, Effect, Flow, Input, Key, Session, Token, TransferOutcome, step};
+
+use rivvi_core::provider::{ActionResult, Recognized};
 
 use super::detection::Detection;
 use super::order::{Order, presses};
@@ -24,6 +27,8 @@ pub(crate) struct Talk {
     waiting: Vec<Effect>,
     /// The text that speech is being made of.
     speaking: Option<Token>,
+    /// Whether speech is being recognized.
+    listening: bool,
     detection: Option<Detection>,
     transfer: Option<Transfer>,
     /// What is being recorded, and the key that ends it if Asterisk does not know that key.
@@ -42,6 +47,7 @@ impl Talk {
             commandable: false,
             waiting: Vec::new(),
             speaking: None,
+            listening: false,
             detection: None,
             transfer: None,
             recording: None,
@@ -140,6 +146,21 @@ impl Talk {
         self.transferred(outcome, now, orders);
     }
 
+    /// These are the channels beside the callee's, with what those entered our application with that are there: news of
+    /// them may have been missed.
+    pub(crate) fn beside(
+        &mut self,
+        there: &BTreeMap<String, Option<Vec<String>>>,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let entered = there.get(&transfer.channel).map(Option::is_some);
+        if let Some(outcome) = transfer.catch_up(entered, orders) {
+            self.transferred(outcome, now, orders);
+        }
+    }
+
     /// This agent could not be called.
     pub(crate) fn agent_failed(&mut self, channel: &str, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.channel == channel) else {
@@ -184,6 +205,31 @@ impl Talk {
         }
     }
 
+    /// The callee said something.
+    pub(crate) fn heard(
+        &mut self,
+        token: Token,
+        heard: Recognized,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
+        let Recognized { text, confidence, last } = heard;
+        self.listening &= !last;
+        self.tell(&Input::SpeechResult { token, text, confidence, last }, now, orders);
+    }
+
+    /// An action gives something back.
+    pub(crate) fn action_result(
+        &mut self,
+        key: String,
+        result: ActionResult,
+        now: DateTime<Utc>,
+        orders: &mut Vec<Order>,
+    ) {
+        let ActionResult { done, values } = result;
+        self.tell(&Input::ActionResult { key, done, values }, now, orders);
+    }
+
     /// A playback could not be begun.
     pub(crate) fn not_played(&mut self, token: Token, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         self.tell(&Input::PlaybackFinished { token }, now, orders);
@@ -206,6 +252,9 @@ impl Talk {
     pub(crate) fn hung_up(&mut self, now: DateTime<Utc>, orders: &mut Vec<Order>) {
         self.commandable = false;
         self.tell(&Input::HungUp, now, orders);
+        if std::mem::take(&mut self.listening) {
+            orders.push(Order::StopListening);
+        }
         self.over = true;
         self.waiting.clear();
         if let Some(transfer) = self.transfer.take() {
@@ -235,7 +284,7 @@ impl Talk {
         if self.over {
             return;
         }
-        let session = std::mem::replace(&mut self.session, Session::new(std::collections::BTreeMap::new()));
+        let session = std::mem::replace(&mut self.session, Session::new(BTreeMap::new()));
         let (session, effects) = step(&self.flow, session, input, now);
         self.session = session;
         for effect in effects {
@@ -289,8 +338,21 @@ impl Talk {
                 orders.push(Order::CallAgent { token, channel, to, ring_timeout });
                 self.transfer = Some(transfer);
             }
+            Effect::Listen { token, hints, language } => {
+                self.listening = true;
+                orders.push(Order::Listen { token, language, hints });
+            }
+            Effect::StopListening { .. } => {
+                self.listening = false;
+                orders.push(Order::StopListening);
+            }
+            Effect::StopTransfer { token } => {
+                if let Some(transfer) = self.transfer.take_if(|transfer| transfer.token == token) {
+                    transfer.give_up(orders);
+                }
+            }
             Effect::HangUp => orders.push(Order::HangUp { channel: self.channel.clone() }),
-            // Timers are the session's own; nobody listens but for keys; ends are told by the channel.
+            // Timers are the session's own; ends are told by the channel.
             _ => {}
         }
     }
@@ -299,7 +361,7 @@ impl Talk {
     /// removes it. Returns whether nothing is to be done now.
     fn wait(&mut self, effect: &Effect) -> bool {
         let stopped = match effect {
-            Effect::StopPlayback { token } => token,
+            Effect::StopPlayback { token } | Effect::StopTransfer { token } => token,
             Effect::Play { .. }
             | Effect::Say { .. }
             | Effect::Record { .. }
@@ -314,7 +376,11 @@ impl Talk {
         };
         let before = self.waiting.len();
         self.waiting.retain(|waiting| {
-            !matches!(waiting, Effect::Play { token, .. } | Effect::Say { token, .. } if token == stopped)
+            !matches!(
+                waiting,
+                Effect::Play { token, .. } | Effect::Say { token, .. } | Effect::Transfer { token, .. }
+                    if token == stopped
+            )
         });
         self.waiting.len() != before
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rivvi_core::domain::Disposition;
 use rivvi_core::flow::{Flow, Session};
-use rivvi_core::provider::{Answerer, CallEvent};
+use rivvi_core::provider::{Answerer, CallEvent, Recognized};
 
 use super::order::Order;
-use super::{CallMachine, Happening, Lead, Leg, Mark, Talk};
+use super::{CallMachine, Happening, Lead, Leg, Mark, Orphan, Talk};
 use crate::ari::{ChannelState, Event, What};
 
 mod failures;
@@ -39,6 +39,8 @@ fn every_recorded_ending_is_told_for_what_it_was() {
         ("answered_key_we_hang_up", false, AnsweredHuman, "16 normal clearing"),
         ("rings_until_our_timeout", true, NoAnswer, "19 no answer (SIP 480)"),
         ("we_cancel_while_it_rings", true, Canceled, "16 normal clearing"),
+        ("ended_by_us_as_busy", true, Busy, "17 user busy"),
+        ("asked_over_the_socket", false, AnsweredHuman, "16 normal clearing"),
         ("nobody_listens", false, Failed, "18 no user responding (SIP 408)"),
         ("nobody_listens_until_our_timeout", false, Failed, "19 no answer (SIP 480)"),
         ("sip_403", false, Rejected, "21 call rejected (SIP 403)"),
@@ -64,6 +66,23 @@ fn every_recorded_ending_is_told_for_what_it_was() {
         };
         assert_eq!((*disposition, why.as_deref()), (expected, Some(reason)), "{name}");
         assert_eq!(talk_time.is_some(), answered, "{name}");
+    }
+}
+
+#[test]
+fn what_the_dialplan_detected_before_anything_else_was_told_is_heard() {
+    for (name, by) in
+        [("dialplan_detected_human", Answerer::Human), ("dialplan_detected_machine", Answerer::Machine)]
+    {
+        let mut line = Line::of(ASK);
+        let orders: Vec<Order> =
+            scenario(name).into_iter().flat_map(|event| line.happens(Happening::Event(event))).collect();
+        let heard = orders.iter().filter_map(|order| match order {
+            Order::Tell { event: CallEvent::Answered { by }, .. } => Some(*by),
+            _ => None,
+        });
+        assert_eq!(heard.collect::<Vec<_>>(), [Answerer::Unknown, by], "{name}");
+        assert_eq!(playing(&orders), ["q"], "{name}");
     }
 }
 
@@ -253,6 +272,32 @@ fn whoever_says_nothing_is_not_taken_for_a_machine() {
         });
         assert_eq!(by, expected, "{status} {cause}");
     }
+}
+
+#[test]
+fn words_lead_on_and_nobody_listens_after_the_end() {
+    let flow = "start = 'l'\n[[nodes]]\nid = 'l'\ntype = 'listen'\nphrases = [{ any = ['yes'], then = 'b' }]\n\
+                [[nodes]]\nid = 'b'\ntype = 'play_audio'\naudio = 'b'\n";
+    let listening = || {
+        let mut line = Line::answered(flow);
+        let orders = line.enters(&["call"]);
+        let [Order::Listen { token, hints, .. }] = &orders[..] else { panic!("{orders:?}") };
+        assert_eq!(*hints, ["yes"]);
+        (*token, line)
+    };
+    let say = |text: &str, last| Recognized { text: text.to_owned().into(), confidence: 1.0, last };
+    let (token, mut line) = listening();
+    assert_eq!(line.happens(Happening::Heard { token, heard: say("well", false) }), []);
+    let orders = line.happens(Happening::Heard { token, heard: say("well yes", false) });
+    assert_eq!((&orders[0], playing(&orders)), (&Order::StopListening, vec!["b"]));
+    assert_eq!(line.happens(Happening::Heard { token, heard: say("well yes", true) }), [], "told late");
+
+    let destroyed = What::Destroyed { cause: 16, sip: None };
+    let (token, mut line) = listening();
+    line.happens(Happening::Heard { token, heard: say("Yes", true) });
+    assert!(!line.own(destroyed.clone()).contains(&Order::StopListening), "it is over by itself");
+    let (_, mut line) = listening();
+    assert_eq!(line.own(destroyed)[0], Order::StopListening);
 }
 
 const TRANSFER: &str = "start = 't'\n[[nodes]]\nid = 't'\ntype = 'transfer'\nto = '7'\ntimeout = '5s'\n\

@@ -37,9 +37,7 @@ impl Transfer {
     pub(crate) fn take(&mut self, event: &Event, orders: &mut Vec<Order>) -> Option<TransferOutcome> {
         let told = self.leg.judge(event);
         if matches!(event.what, What::StasisStart { .. }) && self.stage == Stage::Called {
-            self.stage = Stage::Bridging;
-            orders.push(Order::Ring(false));
-            orders.push(Order::Bridge { bridge: self.bridge.clone(), channel: self.channel.clone() });
+            self.answered(orders);
             return None;
         }
         let ended = told.into_iter().find_map(|event| match event {
@@ -47,6 +45,31 @@ impl Transfer {
             _ => None,
         })?;
         Some(self.over(ended, orders))
+    }
+
+    fn answered(&mut self, orders: &mut Vec<Order>) {
+        self.stage = Stage::Bridging;
+        orders.push(Order::Ring(false));
+        orders.push(Order::Bridge { bridge: self.bridge.clone(), channel: self.channel.clone() });
+    }
+
+    /// News of the agent may have been missed: the channel is there, and was or was not answered, or is not there. Returns
+    /// what that means for the callee.
+    pub(crate) fn catch_up(
+        &mut self,
+        answered: Option<bool>,
+        orders: &mut Vec<Order>,
+    ) -> Option<TransferOutcome> {
+        match answered {
+            Some(true) if self.stage == Stage::Called => {
+                self.answered(orders);
+                None
+            }
+            Some(_) => None,
+            // Who was never heard of may be about to be called.
+            None if self.stage == Stage::Called && !self.leg.is_heard_of() => None,
+            None => Some(self.over(Disposition::Failed, orders)),
+        }
     }
 
     /// The callee and the agent hear one another.
@@ -72,6 +95,14 @@ impl Transfer {
             Disposition::Busy | Disposition::Rejected => TransferOutcome::Busy,
             Disposition::NoAnswer | Disposition::Canceled => TransferOutcome::NoAnswer,
             _ => TransferOutcome::Failed,
+        }
+    }
+
+    /// The flow goes on without the agent.
+    pub(crate) fn give_up(&self, orders: &mut Vec<Order>) {
+        self.abandon(orders);
+        if self.stage == Stage::Called {
+            orders.push(Order::Ring(false));
         }
     }
 

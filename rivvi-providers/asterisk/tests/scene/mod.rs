@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod proxy;
+pub(crate) mod tones;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -54,6 +55,7 @@ impl Callee {
     pub(crate) const MENU: Self = Self("41");
     pub(crate) const DROPPED: Self = Self("42");
     pub(crate) const SPEAKS: Self = Self("43");
+    pub(crate) const TONES: Self = Self("44");
 
     /// A number of its own.
     pub(crate) fn number(self) -> E164 {
@@ -300,6 +302,27 @@ impl Console {
         let all = self.get("channels").await;
         let ids = all.as_array().unwrap().iter().map(|channel| channel["id"].as_str().unwrap().to_owned());
         ids.filter(|id| id.starts_with(&call.to_string())).collect()
+    }
+
+    /// The bridges of a call.
+    pub(crate) async fn bridges_of(&self, call: CallId) -> Vec<serde_json::Value> {
+        let all = self.get("bridges").await;
+        let own = |bridge: &&serde_json::Value| bridge["id"].as_str().unwrap().starts_with(&call.to_string());
+        all.as_array().unwrap().iter().filter(own).cloned().collect()
+    }
+
+    /// Waits until a bridge of a call holds so many channels; of a call without bridges that is none.
+    pub(crate) async fn until_bridged(&self, clock: &SystemClock, call: CallId, channels: usize) {
+        let by = clock.now() + PATIENCE;
+        loop {
+            let bridges = self.bridges_of(call).await;
+            let there = bridges.first().map_or(0, |bridge| bridge["channels"].as_array().unwrap().len());
+            if there == channels {
+                return;
+            }
+            assert!(clock.now() < by, "{channels} channels were not bridged: {bridges:?}");
+            clock.sleep_until(clock.now() + Duration::from_millis(50)).await;
+        }
     }
 
     /// A stored recording, as WAV.

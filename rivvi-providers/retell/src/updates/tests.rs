@@ -36,7 +36,7 @@ fn events(fields: &Value, occasion: Occasion) -> Vec<CallEvent> {
 }
 
 fn disposition(fields: &Value) -> (bool, Option<Disposition>) {
-    let events = events(fields, Occasion::Lookup);
+    let events = events(fields, Occasion::Lookup(own().0));
     let answered = events.iter().any(|event| matches!(event, CallEvent::Answered { .. }));
     let ended = events.iter().find_map(|event| match event {
         CallEvent::Ended { disposition, .. } => Some(*disposition),
@@ -112,7 +112,7 @@ fn wishes_of_the_callee_come_before_the_end_and_findings_of_the_analysis_after_i
         "collected_dynamic_variables": { "callback_at": text, "slot": "noon" },
         "call_analysis": { "in_voicemail": true, "custom_analysis_data": { "callback_at": "next week" } },
     });
-    let events = events(&fields, Occasion::Lookup);
+    let events = events(&fields, Occasion::Lookup(own().0));
     let names: Vec<&str> = events.iter().map(name).collect();
     assert_eq!(names, ["accepted", "answered", "callback", "ended", "answered", "enriched"]);
     assert_eq!(events[2], CallEvent::Callback { at });
@@ -122,12 +122,14 @@ fn wishes_of_the_callee_come_before_the_end_and_findings_of_the_analysis_after_i
     assert_eq!(analysis["collected_dynamic_variables"]["slot"], "noon");
 
     let fields = json!({ "call_status": "ended", "disconnection_reason": "user_requested_dnc" });
-    let names: Vec<&str> = super::tests::events(&fields, Occasion::Lookup).iter().map(name).collect();
+    let names: Vec<&str> =
+        super::tests::events(&fields, Occasion::Lookup(own().0)).iter().map(name).collect();
     assert_eq!(names, ["accepted", "answered", "opt_out", "ended"]);
     // A wish that names no instant is kept as the reason.
     let fields = json!({ "call_status": "ended", "disconnection_reason": "user_requested_callback",
         "collected_dynamic_variables": { "callback_at": "tomorrow" } });
-    let names: Vec<&str> = super::tests::events(&fields, Occasion::Lookup).iter().map(name).collect();
+    let names: Vec<&str> =
+        super::tests::events(&fields, Occasion::Lookup(own().0)).iter().map(name).collect();
     assert_eq!(names, ["accepted", "answered", "ended"]);
 }
 
@@ -151,7 +153,7 @@ fn everything_worth_keeping_is_kept() {
         "call_cost": { "combined_cost": 7.25 }, "call_analysis": { "call_successful": true },
         "latency": { "e2e": { "p50": 800.4, "p90": 1200, "p95": 1300, "p99": 1500, "max": 1600.5, "num": 9 } },
     });
-    let events = events(&fields, Occasion::Lookup);
+    let events = events(&fields, Occasion::Lookup(own().0));
     let Some(CallEvent::Enriched { detail }) = events.last() else { panic!("{events:?}") };
     assert_eq!(detail.cost, Some(Money { micros: 72_500, currency: Currency::USD }));
     assert_eq!(detail.recording_url.as_ref().unwrap().expose(), "https://r/1");
@@ -166,7 +168,7 @@ fn everything_worth_keeping_is_kept() {
 }
 
 fn events_have_detail(fields: &Value) -> bool {
-    events(fields, Occasion::Lookup).iter().any(|event| matches!(event, CallEvent::Enriched { .. }))
+    events(fields, Occasion::Lookup(own().0)).iter().any(|event| matches!(event, CallEvent::Enriched { .. }))
 }
 
 #[test]
@@ -191,11 +193,12 @@ fn calls_are_found_by_our_ids_or_else_by_theirs() {
     }
     assert_eq!(answering(json!({ "metadata": null })), [], "somebody called in of whom nothing is known");
 
-    let by_theirs =
-        told(&json!({ "call_status": "ongoing", "metadata": { "run_id": 7 } }), Occasion::Started);
-    let theirs = CallRef::Provider { provider: provider(), reference: "retell_1".into() };
-    assert!(by_theirs.iter().all(|update| update.call == theirs) && by_theirs.len() == 2);
-    assert_eq!(told(&json!({ "call_id": null, "metadata": null }), Occasion::Started), []);
+    for metadata in [json!({ "run_id": 7 }), json!("theirs"), Value::Null] {
+        let strange = json!({ "call_status": "ongoing", "metadata": metadata });
+        assert_eq!(told(&strange, Occasion::Started), [], "somebody else placed it");
+        let asked = told(&strange, Occasion::Lookup(own().0));
+        assert!(asked.len() == 2 && asked.iter().all(|update| update.call == CallRef::Id(own().0)));
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_channel_that_came_while_the_link_was_lost_is_led_once() {
     assert_eq!(line.happens(here(&human)), []);
 
     let leg = Leg::found(ChannelState::Up, start());
-    let mut orphan = Line { machine: CallMachine::found(CALL.into(), leg), now: start() };
+    let mut orphan = Line { machine: CallMachine::found(CALL.into(), leg, Orphan::default()), now: start() };
     assert_eq!(orphan.happens(here(&["call"])), [], "a call that may go on without us does");
 }
 
@@ -111,10 +111,55 @@ fn a_recording_that_was_never_begun_is_not_waited_for_and_others_are() {
     assert_eq!(line.happens(Happening::NotRecorded { token: None }), [Order::Done]);
 
     let mut line = recorded();
+    line.own(destroyed());
+    assert_eq!(line.waits(), [Order::Done], "the end of the recording was never told");
+
+    let mut line = recorded();
     let finished = What::RecordingFinished { name: format!("{CALL}-all") };
     assert!(matches!(line.event(&format!("{CALL}-ear"), finished)[..], [Order::Keep { .. }]));
     let token = rivvi_core::flow::Token(7);
     assert_eq!(line.happens(Happening::NotRecorded { token: Some(token) }), []);
     assert!(!line.own(destroyed()).contains(&Order::Done), "what is being kept is waited for");
+    assert_eq!(line.waits(), [], "however long that takes");
+    assert_eq!(line.machine.wake_at(), None);
     assert_eq!(line.happens(Happening::Kept { token: None, reference: None }), [Order::Done]);
+}
+
+#[test]
+fn an_agent_whom_the_flow_waits_for_no_more_is_not_connected() {
+    let transfer = TRANSFER.replace("on_busy = {", "on_no_answer = {");
+    let mut line = Line::answered(&transfer);
+    let orders = line.enters(&["call"]);
+    let Order::CallAgent { channel, .. } = orders[1].clone() else { panic!("{orders:?}") };
+    let orders = line.waits();
+    assert_eq!(orders[..2], [Order::HangUp { channel: channel.clone() }, Order::Ring(false)]);
+    assert_eq!(playing(&orders), ["busy"]);
+    let late = line.event(&channel, What::StasisStart { args: vec!["agent".into()] });
+    assert_eq!(late, [Order::HangUp { channel }]);
+}
+
+#[test]
+fn news_of_an_agent_that_was_missed_is_made_good() {
+    let called = |ringing: bool| {
+        let mut line = Line::answered(&TRANSFER.replace("on_busy", "on_failed"));
+        let orders = line.enters(&["call"]);
+        let Order::CallAgent { channel, .. } = orders[1].clone() else { panic!("{orders:?}") };
+        if ringing {
+            line.event(&channel, What::State(ChannelState::Ringing));
+        }
+        (line, channel)
+    };
+    let beside = |there: &[(&str, bool)]| {
+        let there = there.iter().map(|(id, entered)| ((*id).to_owned(), entered.then(Vec::new)));
+        Happening::Beside { there: there.collect() }
+    };
+    let (mut line, channel) = called(false);
+    assert_eq!(line.happens(beside(&[])), [], "the request for it may be on its way");
+    assert_eq!(line.happens(beside(&[(&channel, false)])), [], "it rings");
+    let orders = line.happens(beside(&[(&channel, true)]));
+    assert!(matches!(orders[..], [Order::Ring(false), Order::Bridge { .. }]), "{orders:?}");
+    assert_eq!(line.happens(beside(&[(&channel, true)])), []);
+
+    let (mut line, _) = called(true);
+    assert_eq!(playing(&line.happens(beside(&[]))), ["busy"], "it failed");
 }
