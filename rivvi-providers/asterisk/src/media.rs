@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use rivvi_core::domain::Personal;
-use rivvi_core::provider::{AudioFormat, SpeechRequest};
+use rivvi_core::provider::SpeechRequest;
 use rivvi_core::storage::object_store::{self, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
@@ -192,7 +192,7 @@ impl Drop for Speaker {
 mod tests {
     use super::*;
     use rivvi_core::domain::ProviderName;
-    use rivvi_core::provider::{ProviderError, SpeechSynthesizer};
+    use rivvi_core::provider::{AudioFormat, ProviderError, SpeechSynthesizer};
 
     #[derive(Debug)]
     struct Silence;
