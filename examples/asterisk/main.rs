@@ -8,6 +8,8 @@
 //!
 //! `--help` tells all options, and docs/asterisk.md what Asterisk needs.
 
+#[path = "../shared/ari.rs"]
+mod ari;
 mod options;
 #[path = "../shared/mod.rs"]
 mod shared;
