@@ -1,5 +1,6 @@
 //! From due contacts to placed calls.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -113,7 +114,7 @@ impl Inner {
         let granted = lanes.iter().map(|lane| lane.granted).sum::<u32>().min(want);
         if granted == 0 {
             lanes.iter().for_each(|lane| round.wake_at(lane.next_at));
-            self.close_lanes(&lanes, &[], now).await;
+            self.close_lanes(run.id, &lanes, &[], now).await;
             return Ok(false);
         }
         let valid_until =
@@ -132,7 +133,7 @@ impl Inner {
         let decide = |contact: &Contact, number: &NumberFacts| due.decide(contact, number);
         let begun = self.storage.ledger.begin_calls(request, &decide).await;
         let calls = begun.as_ref().map_or(&[][..], |begun| &begun.calls);
-        self.close_lanes(&lanes, calls, now).await;
+        self.close_lanes(run.id, &lanes, calls, now).await;
         let begun = begun?;
         round.receipts.extend(receipts.into_inner().unwrap_or_else(PoisonError::into_inner));
         if begun.taken > 0 {
@@ -155,7 +156,8 @@ impl Inner {
 
     /// Finds who carries attempts by a medium now, and how many pace allows.
     async fn open_lane(&self, terms: &RunTerms, medium: Medium, want: u32, now: DateTime<Utc>) -> Lane {
-        let closed = |next_at| Lane {
+        let place = self.next_place(terms.run.id, medium, now);
+        let closed = |next_at: DateTime<Utc>| Lane {
             medium,
             carrier: None,
             paces: Vec::new(),
@@ -163,6 +165,7 @@ impl Inner {
             is_trial: false,
             next_at,
             used: AtomicU32::new(0),
+            next_place: Mutex::new(place.unwrap_or(next_at).max(next_at)),
         };
         let (carrier, calls_max) = match self.choose_carrier(medium, now).await {
             Ok(choice) => choice,
@@ -184,10 +187,31 @@ impl Inner {
         }
     }
 
-    async fn close_lanes(&self, lanes: &[Lane], begun: &[(Call, Contact)], now: DateTime<Utc>) {
+    async fn close_lanes(
+        &self,
+        run_id: RunId,
+        lanes: &[Lane],
+        begun: &[(Call, Contact)],
+        now: DateTime<Utc>,
+    ) {
         for lane in lanes {
             self.close_lane(lane, begun, now).await;
+            if lane.used.load(Ordering::Relaxed) > lane.granted {
+                let place = *lane.next_place.lock().unwrap_or_else(PoisonError::into_inner);
+                self.places().insert((run_id, lane.medium), place);
+            }
         }
+    }
+
+    /// The first place behind those who were put off by pace in earlier rounds of this node.
+    fn next_place(&self, run_id: RunId, medium: Medium, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut places = self.places();
+        places.retain(|_, place| *place > now);
+        places.get(&(run_id, medium)).copied()
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, HashMap<(RunId, Medium), DateTime<Utc>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives back what was granted and not used.
@@ -377,20 +401,23 @@ struct Lane {
     is_trial: bool,
     /// When asking for more makes sense.
     next_at: DateTime<Utc>,
-    /// Attempts that were allowed, and those beyond what was granted.
+    /// Attempts that were allowed.
     used: AtomicU32,
+    /// When the next of those may start that are more than was granted.
+    next_place: Mutex<DateTime<Utc>>,
 }
 
 impl Lane {
-    /// Takes one of the attempts granted, or tells when the next after those before it may start.
+    /// Takes one of the attempts granted, or tells when the contact's turn comes, behind those who were put off before.
     fn take(&self) -> Result<(), DateTime<Utc>> {
-        let used = self.used.fetch_add(1, Ordering::Relaxed);
-        if used < self.granted {
+        if self.used.fetch_add(1, Ordering::Relaxed) < self.granted {
             return Ok(());
         }
         let slowest = self.paces.iter().map(|pace| pace.rate.as_f64()).fold(f64::INFINITY, f64::min);
-        let behind = f64::from(used - self.granted) / slowest;
-        Err(self.next_at + Duration::try_from_secs_f64(behind).unwrap_or_default())
+        let mut next = self.next_place.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = *next;
+        *next += Duration::try_from_secs_f64(1.0 / slowest).unwrap_or_default();
+        Err(place)
     }
 }
 

@@ -101,6 +101,8 @@ async fn dispatch_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
         while placing.try_join_next().is_some() {}
         let now = inner.clock.now();
         let at = next_at.unwrap_or(now + inner.config.idle_max).min(now + inner.config.idle_max);
+        // Where time runs fast no sleep may be long enough to let others have their turn.
+        tokio::task::yield_now().await;
         // What is due already is up to the upkeep, or came in just now.
         let sleep = inner.clock.sleep_until(at.max(now + BREATH));
         let wake = inner.dispatch_wake.notified();

@@ -52,7 +52,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::domain::{CallId, IdSource, ItemId, NodeId, ProviderName, RunId};
+use crate::domain::{CallId, IdSource, ItemId, Medium, NodeId, ProviderName, RunId};
 use crate::import::ContactTransformer;
 use crate::message::ShortLinks;
 use crate::policy::Policy;
@@ -115,6 +115,8 @@ struct Inner {
     webhook_copies: webhook_copies::Queue,
     /// When this node looked last for live data to remove.
     purged_at: Mutex<Option<DateTime<Utc>>>,
+    /// Per run and medium, the first free place behind those whom pace put off.
+    places: Mutex<HashMap<(RunId, Medium), DateTime<Utc>>>,
     dispatch_turn: AtomicU64,
     dispatch_wake: Notify,
     upkeep_wake: Notify,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use rivvi_core::domain::{
-    Aggregate, Call, CallId, ContactId, ContactState, Disposition, E164, Event, RunState,
+    Aggregate, Call, CallId, Contact, ContactId, ContactState, Disposition, E164, Event, Outcome, RunState,
 };
+use rivvi_core::provider::Lookup;
 use rivvi_core::storage::object_store::ObjectStoreExt;
 use rivvi_core::storage::object_store::path::Path;
 use rivvi_core::storage::{ArchivedCall, ContactQuery};
@@ -96,7 +97,17 @@ async fn attempt(
 /// The messages of campaigns that the gateway took; those that confirm an opt-out are not of a campaign.
 async fn messages(world: &World) -> Vec<SentMessage> {
     let sent = world.gateway.sent().into_iter();
-    sent.filter(|message| !message.text.expose().contains("no more messages")).collect()
+    sent.filter(|message| !is_confirmation(message)).collect()
+}
+
+fn is_confirmation(message: &SentMessage) -> bool {
+    message.text.expose().contains("no more messages")
+}
+
+/// Whether another message or call of the contact came after this one, so that its outcome tells of that.
+async fn is_followed(contact: &Contact, world: &World, id: CallId) -> bool {
+    let calls = world.storage.ledger.calls_of(&[contact.id]).await.unwrap();
+    calls.last().is_some_and(|last| last.id != id)
 }
 
 async fn ledger_call(world: &World, id: CallId) -> Option<Call> {
@@ -113,6 +124,10 @@ async fn fates(world: &World) -> Result<(), String> {
     for id in world.mailbox.taken.lock().unwrap().iter() {
         require(taken.insert(*id), || format!("P2: the letter {id} was sent twice"))?;
     }
+    let mut confirmed = HashSet::new();
+    for message in world.gateway.sent().iter().filter(|message| is_confirmation(message)) {
+        require(confirmed.insert(message.to), || format!("P2: STOP was confirmed twice: {message:?}"))?;
+    }
     for sent in messages(world).await {
         let Some(call) = ledger_call(world, sent.id).await else { continue };
         let message = call.detail.message.ok_or_else(|| format!("P4: {} is no message", sent.id))?;
@@ -121,6 +136,13 @@ async fn fates(world: &World) -> Result<(), String> {
             require(told == sent.fate, || {
                 format!("P4: {} is told to be {told}, and is {}", sent.id, sent.fate)
             })?;
+        }
+        // The gateway can be asked by our id, so the end is the same without any webhook.
+        let contact = world.storage.ledger.contact(call.contact_id).await.unwrap().unwrap();
+        if let ContactState::Settled { outcome: Outcome::Unknown, .. } = contact.status.state {
+            let found =
+                world.storm.phones.lookup == Lookup::ByCallId && !is_followed(&contact, world, sent.id).await;
+            require(!found, || format!("P4: {} is {}, and its contact unknown", sent.id, sent.fate))?;
         }
         for reply in message.replies.iter().filter(|reply| reply.text.expose().contains("Stop")) {
             let facts = world.storage.ledger.number_facts(call.org_id, sent.to, reply.at).await.unwrap();
