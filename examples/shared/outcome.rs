@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rivvi::domain::{Disposition, Exclusion, Outcome, Run};
+use rivvi::domain::{Channel, Disposition, Exclusion, Outcome, Run};
 use rivvi::engine::{Progress, RunImportError};
 use rivvi::import::ImportReport;
 use rivvi::storage::StorageError;
@@ -119,8 +119,11 @@ const USUAL: [Disposition; 6] = [
 /// The people's form of the result.
 pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress) -> String {
     let tally = &progress.tally;
+    let is_written = run.definition.channel == Channel::Sms;
+    let (placed, attempts) =
+        if is_written { ("messages sent", "attempts") } else { ("calls placed", "calls") };
     let mut text = format!(
-        "\nRun {} is {}.\n  {} rows: {} imported, {} duplicates, {} invalid\n  {} calls placed, at most {} at once\n",
+        "\nRun {} is {}.\n  {} rows: {} imported, {} duplicates, {} invalid\n  {} {placed}, at most {} at once\n",
         run.id,
         run.state,
         import.rows,
@@ -137,7 +140,7 @@ pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress) -> 
     for (exclusion, count) in &tally.exclusions {
         text.push_str(&format!("      of these {:<18} {count:>7}\n", exclusion.name()));
     }
-    text.push_str("\n  calls\n");
+    text.push_str(&format!("\n  {attempts}\n"));
     for (disposition, count) in &tally.dispositions {
         text.push_str(&bar(disposition.name(), *count, progress.placed()));
     }
