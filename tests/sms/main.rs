@@ -9,10 +9,9 @@ mod process;
 mod support;
 
 use far::{Far, PUBLIC, SECRET, TWILIO_SID, Webhook, browse, pause};
-use process::{
-    CAMPAIGN, assert_silent, end_of, folder, free_address, interrupt, result_of, start, start_with,
-    until_listening, write,
-};
+use process::{CAMPAIGN, assert_silent, end_of, folder, free_address, result_of, start, start_with, write};
+#[cfg(unix)]
+use process::{interrupt, until_listening};
 use rivvi::testkit::http::HttpFault;
 use serde_json::{Value, json};
 use support::stderr;

@@ -1,12 +1,12 @@
 //! The example as a process.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::far::{Far, KEY, SECRET, SIGNATURE_SECRET, pause};
+use crate::far::{Far, KEY, SECRET, SIGNATURE_SECRET};
 use crate::support::{example, stderr};
 
 pub(crate) const CAMPAIGN: &str = r#"
@@ -86,12 +86,14 @@ pub(crate) fn assert_silent(output: &Output) {
 }
 
 /// Waits until the example listens.
+#[cfg(unix)]
 pub(crate) async fn until_listening(address: SocketAddr) {
-    while TcpStream::connect(address).is_err() {
-        pause(50).await;
+    while std::net::TcpStream::connect(address).is_err() {
+        crate::far::pause(50).await;
     }
 }
 
+/// Presses Ctrl-C.
 #[cfg(unix)]
 pub(crate) fn interrupt(child: &Child) {
     let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
