@@ -8,6 +8,8 @@
 //!
 //! `--help` tells all options, and docs/asterisk.md what Asterisk needs.
 
+#[path = "../shared/ari.rs"]
+mod ari;
 #[path = "../shared/noted.rs"]
 mod noted;
 mod options;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use rivvi::domain::{CallerId, CampaignDefinition, E164, Secret};
+use rivvi::domain::{CallerId, CampaignDefinition, E164};
 use rivvi::flow::Flow;
-use rivvi::provider::AudioFormat;
-use rivvi::providers::{AsteriskOptions, AsteriskServer, Espeak, Speech, SpeechMedia};
+use rivvi::providers::{AsteriskOptions, Espeak};
 use rivvi::storage::Blobs;
 
+use crate::ari::AriOptions;
 use crate::shared::job::{Job, JobOptions};
 use crate::shared::outcome::Failure;
 
@@ -18,23 +18,10 @@ use crate::shared::outcome::Failure;
 ///
 /// Exit codes: 0 done, 1 something broke, 2 bad input, 130 interrupted and resumable with the same --db and --app.
 #[derive(Debug, Parser)]
-#[command(name = "asterisk")]
+#[command(name = "asterisk", mut_arg("ari", |argument| argument.required(true)))]
 pub(crate) struct Options {
-    /// Where ARI is: http://HOST:PORT[/PREFIX]; several times for several servers
-    #[arg(long, value_name = "URL", required = true)]
-    ari: Vec<String>,
-    /// User of ari.conf
-    #[arg(long, value_name = "NAME", default_value = "rivvi")]
-    user: String,
-    /// Their password
-    #[arg(long, value_name = "TEXT", env = "RIVVI_ARI_PASSWORD", hide_env_values = true, value_parser = secret)]
-    password: Secret,
-    /// ARI application: one for each process, the same after each restart
-    #[arg(long, value_name = "NAME", default_value = "rivvi")]
-    app: String,
-    /// Whom to dial; {number} stands for the number
-    #[arg(long, value_name = "ENDPOINT", default_value = "PJSIP/{number}@trunk")]
-    endpoint: String,
+    #[command(flatten)]
+    pub(crate) ari: AriOptions,
     /// Whom to dial for a transfer; {to} stands for what the flow names
     #[arg(long, value_name = "ENDPOINT", default_value = "PJSIP/{to}@trunk")]
     agent_endpoint: String,
@@ -52,9 +39,6 @@ pub(crate) struct Options {
     flow: PathBuf,
     #[command(flatten)]
     pub(crate) job: JobOptions,
-    /// Folder that Asterisk reads under the same path: texts are spoken by espeak-ng into it [default: a temporary one]
-    #[arg(long, value_name = "DIR")]
-    speech: Option<PathBuf>,
     /// Record calls from answer to end; they are kept among the --blobs, else on the server
     #[arg(long)]
     record: bool,
@@ -93,44 +77,23 @@ impl Options {
 
     /// How calls are placed. Speech lies in `folder` if no other is named.
     pub(crate) fn asterisk(&self, folder: PathBuf, recordings: Option<Blobs>) -> AsteriskOptions {
-        let mut options = AsteriskOptions::default();
-        options.app.clone_from(&self.app);
-        options.endpoint.clone_from(&self.endpoint);
+        let mut options = self.ari.asterisk(Arc::new(Espeak::new()), folder);
         options.agent_endpoint.clone_from(&self.agent_endpoint);
         options.agent = self.agent.clone().map(Into::into);
         options.record_calls = self.record;
         options.recordings = recordings;
         options.silence_max = self.silence;
-        let here = self.speech.clone().unwrap_or(folder);
-        let here = std::path::absolute(&here).unwrap_or(here);
-        let media = SpeechMedia::Folder { there: here.to_string_lossy().into_owned(), here };
-        let synthesizer = Arc::new(Espeak::new());
-        options.speech = Some(Speech { synthesizer, format: AudioFormat::Linear8k, media });
         options
-    }
-
-    pub(crate) fn servers(&self) -> Result<Vec<AsteriskServer>, Failure> {
-        let server = |(place, url): (usize, &String)| {
-            let name = format!("pbx{}", place + 1);
-            AsteriskServer::with_user(&name, url, &self.user, self.password.clone())
-                .map_err(|error| Failure::Input(format!("--ari: {error}")))
-        };
-        self.ari.iter().enumerate().map(server).collect()
     }
 
     pub(crate) fn how_to_go_on(&self) -> String {
         match &self.db {
             Some(db) => {
-                format!("run the same command again, with --db {} and --app {}.", db.display(), self.app)
+                format!("run the same command again, with --db {} and --app {}.", db.display(), self.ari.app)
             }
             None => "give a --db FILE next time, to be able to go on.".to_owned(),
         }
     }
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "what clap expects of a parser")]
-fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text))
 }
 
 fn number(text: &str) -> Result<CallerId, String> {

@@ -39,7 +39,7 @@ impl World {
 
         let clock: Arc<dyn Clock> = Arc::new(machine);
         let asterisk = options.asterisk(folder.path().join("speech"), storage.blobs.clone());
-        let asterisk = Asterisk::new(asterisk, options.servers()?, clock.clone())
+        let asterisk = Asterisk::new(asterisk, options.ari.servers()?, clock.clone())
             .map_err(|error| Failure::Input(error.to_string()))?;
         // Everything about a call is told with its end, but for a recording.
         let mut config = EngineConfig::default();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rivvi::domain::{Channel, Disposition, Exclusion, Outcome, Run};
+use rivvi::domain::{Channel, Disposition, Exclusion, Outcome, Run, RunTally};
 use rivvi::engine::{Progress, RunImportError};
 use rivvi::import::ImportReport;
 use rivvi::storage::StorageError;
@@ -91,15 +91,15 @@ pub(crate) fn as_json(run: &Run, import: &ImportReport, progress: &Progress, wal
         "duplicates": import.duplicates,
         "invalid": import.invalid,
         "suppressed": tally.exclusions.get(&Exclusion::Suppressed).copied().unwrap_or(0),
-        "calls_placed": progress.placed(),
+        "calls_placed": progress.placed() - sent(tally),
         "contacts": contacts,
         "dispositions": dispositions,
         "max_concurrent": tally.live_calls_max,
         "virtual_seconds": progress.elapsed.as_secs_f64(),
         "wall_seconds": wall.as_secs_f64(),
     });
-    if let Some(sent) = tally.dispositions.get(&Disposition::Sent) {
-        let mut messages = Map::from_iter([("sent".to_owned(), json!(sent))]);
+    if sent(tally) > 0 {
+        let mut messages = Map::from_iter([("sent".to_owned(), json!(sent(tally)))]);
         messages.extend(tally.messages.named().map(|(name, count)| (name.to_owned(), json!(count))));
         result["messages"] = Value::Object(messages);
     }
@@ -119,18 +119,18 @@ const USUAL: [Disposition; 6] = [
 /// The people's form of the result.
 pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress) -> String {
     let tally = &progress.tally;
-    let is_written = run.definition.channel == Channel::Sms;
-    let (placed, attempts) =
-        if is_written { ("messages sent", "attempts") } else { ("calls placed", "calls") };
+    let (placed, attempts) = match run.definition.channel {
+        Channel::Sms => (format!("{} messages sent", sent(tally)), "other attempts"),
+        _ => (format!("{} calls placed", progress.placed() - sent(tally)), "calls"),
+    };
     let mut text = format!(
-        "\nRun {} is {}.\n  {} rows: {} imported, {} duplicates, {} invalid\n  {} {placed}, at most {} at once\n",
+        "\nRun {} is {}.\n  {} rows: {} imported, {} duplicates, {} invalid\n  {placed}, at most {} at once\n",
         run.id,
         run.state,
         import.rows,
         import.imported,
         import.duplicates,
         import.invalid,
-        progress.placed(),
         tally.live_calls_max,
     );
     text.push_str("\n  contacts\n");
@@ -140,17 +140,25 @@ pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress) -> 
     for (exclusion, count) in &tally.exclusions {
         text.push_str(&format!("      of these {:<18} {count:>7}\n", exclusion.name()));
     }
-    text.push_str(&format!("\n  {attempts}\n"));
-    for (disposition, count) in &tally.dispositions {
-        text.push_str(&bar(disposition.name(), *count, progress.placed()));
+    let others = tally.dispositions.iter().filter(|(disposition, _)| **disposition != Disposition::Sent);
+    let others: String =
+        others.map(|(disposition, count)| bar(disposition.name(), *count, progress.placed())).collect();
+    if !others.is_empty() {
+        text.push_str(&format!("\n  {attempts}\n{others}"));
     }
-    if let Some(sent) = tally.dispositions.get(&Disposition::Sent) {
+    if sent(tally) > 0 {
         text.push_str("\n  messages\n");
+        text.push_str(&format!("    {:<18} {:>7}\n", "sent", sent(tally)));
         for (name, count) in tally.messages.named().into_iter().filter(|(name, _)| *name != "parts") {
-            text.push_str(&bar(name, count, *sent));
+            text.push_str(&bar(name, count, sent(tally)));
         }
     }
     text
+}
+
+/// Messages that were handed to a provider.
+fn sent(tally: &RunTally) -> u64 {
+    tally.dispositions.get(&Disposition::Sent).copied().unwrap_or(0)
 }
 
 fn bar(name: &str, count: u64, of: u64) -> String {

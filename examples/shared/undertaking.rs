@@ -73,6 +73,12 @@ impl Undertaking {
         beside: impl Future<Output = ()> + Send + 'static,
         stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Finished, Failure> {
+        self.begin().await?;
+        follow(&self.rivvi, beside, self.run_id, self.import.imported, self.pause, stop).await
+    }
+
+    /// Starts the run, or has it go on.
+    pub(crate) async fn begin(&self) -> Result<(), Failure> {
         match self.state().await? {
             RunState::Ready => self.start().await?,
             RunState::Paused => drop(self.rivvi.runs().resume(self.run_id).await?),
@@ -81,7 +87,7 @@ impl Undertaking {
             }
             _ => {}
         }
-        follow(&self.rivvi, beside, self.run_id, self.import.imported, self.pause, stop).await
+        Ok(())
     }
 
     pub(crate) async fn state(&self) -> Result<RunState, StorageError> {

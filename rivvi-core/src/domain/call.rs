@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::campaign::CampaignDefinition;
 use super::disposition::Disposition;
 use super::ids::{CallId, ContactId, NodeId, OrgId, RunId};
 use super::message::{Medium, Message};
@@ -79,6 +80,12 @@ impl Call {
     /// By what it tries to reach the contact.
     pub fn medium(&self) -> Medium {
         self.detail.message.as_ref().map_or(Medium::Voice, |message| message.medium)
+    }
+
+    /// The name of the follow-up it belongs to.
+    pub fn step<'a>(&self, definition: &'a CampaignDefinition) -> Option<&'a str> {
+        let step = definition.follow_up.get(usize::from(self.detail.step?))?;
+        Some(&step.name)
     }
 
     /// Whether it holds a slot: everything that has not ended.
@@ -179,6 +186,9 @@ pub struct CallDetail {
     /// The message, if the attempt is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<Message>>,
+    /// The follow-up it belongs to, by its place in the campaign; the campaign's own attempts if `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u8>,
     /// From answer to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub talk_time: Option<Duration>,

@@ -327,12 +327,21 @@ impl CampaignDefinition {
 
     /// Whether an action leads to a follow-up, over others or not.
     fn is_from_action(&self, step: &FollowUp) -> bool {
-        step.on.iter().any(|on| {
-            let before =
-                on.step.as_ref().and_then(|name| self.follow_up.iter().find(|step| step.name == *name));
-            matches!(on.event, follow_up::PlanEvent::Action(_))
-                || before.is_some_and(|step| self.is_from_action(step))
-        })
+        // What leads to it, of which each is looked at once, in plans with circles as well.
+        let mut leading = vec![step];
+        let mut next = 0;
+        while let Some(step) = leading.get(next) {
+            if step.on.iter().any(|on| matches!(on.event, follow_up::PlanEvent::Action(_))) {
+                return true;
+            }
+            let names = step.on.iter().filter_map(|on| on.step.as_ref());
+            let before = names.filter_map(|name| self.follow_up.iter().find(|step| step.name == *name));
+            let new: Vec<&FollowUp> =
+                before.filter(|step| !leading.iter().any(|known| known.name == step.name)).collect();
+            leading.extend(new);
+            next += 1;
+        }
+        false
     }
 }
 

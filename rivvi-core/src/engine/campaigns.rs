@@ -16,13 +16,14 @@ impl Campaigns<'_> {
     ///
     /// # Errors
     /// [`NotFound`](StorageErrorKind::NotFound) if there is no such organization,
-    /// [`Refused`](StorageErrorKind::Refused) with every problem of the flow if it makes no sense together with the
-    /// campaign and the actions registered with this engine.
+    /// [`Refused`](StorageErrorKind::Refused) if the definition makes no sense, or its flow together with the campaign and
+    /// the actions registered with this engine.
     pub async fn create(
         &self,
         org_id: OrgId,
         definition: CampaignDefinition,
     ) -> Result<Campaign, StorageError> {
+        let definition = validated("create_campaign", definition)?;
         self.check_flow("create_campaign", &definition)?;
         if self.inner.storage.catalog.organization(org_id).await?.is_none() {
             let context = format!("no organization {org_id}");
@@ -46,6 +47,7 @@ impl Campaigns<'_> {
         id: CampaignId,
         definition: CampaignDefinition,
     ) -> Result<Campaign, StorageError> {
+        let definition = validated("revise_campaign", definition)?;
         let latest = self.latest(id).await?;
         self.follow(latest, definition, None).await
     }
@@ -165,6 +167,16 @@ impl Campaigns<'_> {
     ) -> Result<Vec<Campaign>, StorageError> {
         self.inner.storage.catalog.campaigns(org_id, after, limit).await
     }
+}
+
+/// Definitions that were not read by Rivvi's own functions may not make sense.
+fn validated(
+    operation: &'static str,
+    definition: CampaignDefinition,
+) -> Result<CampaignDefinition, StorageError> {
+    definition
+        .validated()
+        .map_err(|error| StorageError::new(StorageErrorKind::Refused, operation, error.to_string()))
 }
 
 impl Inner {

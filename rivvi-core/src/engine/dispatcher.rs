@@ -75,7 +75,7 @@ impl Inner {
         }
         // What is to be placed is placed before more contacts are looked at, so that no call waits for the contacts
         // of others.
-        while !runs.is_empty() && round.placements.is_empty() {
+        while !runs.is_empty() && round.placements.is_empty() && round.receipts.is_empty() {
             let mut unfinished = Vec::new();
             for terms in runs {
                 match self.begin_batch(&terms, &mut round).await {
@@ -113,6 +113,7 @@ impl Inner {
         let granted = lanes.iter().map(|lane| lane.granted).sum::<u32>().min(want);
         if granted == 0 {
             lanes.iter().for_each(|lane| round.wake_at(lane.next_at));
+            self.close_lanes(&lanes, &[], now).await;
             return Ok(false);
         }
         let valid_until =
@@ -129,10 +130,10 @@ impl Inner {
             run_limit: run.definition.limits.concurrent_calls,
         };
         let decide = |contact: &Contact, number: &NumberFacts| due.decide(contact, number);
-        let begun = self.storage.ledger.begin_calls(request, &decide).await?;
-        for lane in &lanes {
-            self.close_lane(lane, &begun.calls, now).await;
-        }
+        let begun = self.storage.ledger.begin_calls(request, &decide).await;
+        let calls = begun.as_ref().map_or(&[][..], |begun| &begun.calls);
+        self.close_lanes(&lanes, calls, now).await;
+        let begun = begun?;
         round.receipts.extend(receipts.into_inner().unwrap_or_else(PoisonError::into_inner));
         if begun.taken > 0 {
             round.taken += begun.taken;
@@ -183,6 +184,12 @@ impl Inner {
         }
     }
 
+    async fn close_lanes(&self, lanes: &[Lane], begun: &[(Call, Contact)], now: DateTime<Utc>) {
+        for lane in lanes {
+            self.close_lane(lane, begun, now).await;
+        }
+    }
+
     /// Gives back what was granted and not used.
     async fn close_lane(&self, lane: &Lane, begun: &[(Call, Contact)], now: DateTime<Utc>) {
         let used = begun.iter().filter(|(call, _)| call.medium() == lane.medium).count() as u32;
@@ -228,23 +235,34 @@ impl Inner {
         Err(next_at)
     }
 
-    /// Asks what became of messages that nobody told of.
+    /// Asks what became of messages that nobody told of, some at once.
     pub(super) async fn look_up_receipts(&self, messages: Vec<CallId>) -> Result<(), StorageError> {
-        let looked = messages.into_iter().map(|id| async move {
-            let Some(call) = self.storage.ledger.call(id).await? else { return Ok(Vec::new()) };
-            let Some(carrier) = self.carrier(&call.provider) else { return Ok(Vec::new()) };
-            match self.within(carrier.find(&call)).await {
-                Some(Ok(CallLookup::Found(updates))) => Ok(updates),
-                Some(Err(error)) => {
-                    tracing::warn!(message = %id, %error, "a message could not be looked up");
-                    Ok(Vec::new())
+        for some in messages.chunks(LOOKS_AT_ONCE) {
+            let found = join_all(some.iter().map(|id| self.look_up_receipt(*id))).await;
+            let mut failed = None;
+            let mut inputs = Vec::new();
+            for found in found {
+                match found {
+                    Ok(updates) => inputs.extend(updates.into_iter().map(CallInput::from)),
+                    Err(error) => failed = Some(error),
                 }
-                _ => Ok(Vec::new()),
             }
-        });
-        let found: Vec<Result<Vec<CallUpdate>, StorageError>> = join_all(looked).await;
-        let updates: Vec<Vec<CallUpdate>> = found.into_iter().collect::<Result<_, _>>()?;
-        self.submit(updates.into_iter().flatten().map(CallInput::from).collect()).await.map(drop)
+            // What was found is stored even if the store failed over another message.
+            self.submit(inputs).await?;
+            failed.map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
+
+    async fn look_up_receipt(&self, id: CallId) -> Result<Vec<CallUpdate>, StorageError> {
+        let Some(call) = self.storage.ledger.call(id).await? else { return Ok(Vec::new()) };
+        let Some(carrier) = self.carrier(&call.provider) else { return Ok(Vec::new()) };
+        match self.within(carrier.find(&call)).await {
+            Some(Ok(CallLookup::Found(updates))) => return Ok(updates),
+            Some(Err(error)) => tracing::warn!(message = %id, %error, "a message could not be looked up"),
+            _ => {}
+        }
+        Ok(Vec::new())
     }
 
     /// Asks the provider for an attempt, once, and tells what came of it.
@@ -346,6 +364,9 @@ impl Inner {
     }
 }
 
+/// Messages looked up at once.
+const LOOKS_AT_ONCE: usize = 32;
+
 /// Who carries the attempts of a batch by one medium, and how many.
 struct Lane {
     medium: Medium,
@@ -391,15 +412,17 @@ impl Due<'_> {
             Upcoming::Attempt { medium, step } => (medium, step),
             Upcoming::Receipt(awaits) => return self.look_again(contact, awaits.message),
         };
-        if medium == Medium::Sms && contact.number.kind() == NumberKind::FixedLine {
-            return hinder(contact, definition, &Hindrance::NoSms, now);
-        }
         let question = Question { now, asked_at: now, terms, contact, number };
         let decision = inner.policy.decide(&question);
         match &decision {
-            Decision::Never { rule, reason, .. } if contact.status.plan.is_in_follow_up() => {
-                let refused = Hindrance::Refused { rule, reason: reason.to_string() };
+            Decision::Never { outcome, exclusion, rule, reason } if !definition.follow_up.is_empty() => {
+                let (outcome, exclusion) = (*outcome, *exclusion);
+                let refused = Hindrance::Refused { outcome, exclusion, rule, reason: reason.to_string() };
                 return hinder(contact, definition, &refused, now);
+            }
+            // Of those who may be contacted.
+            _ if medium == Medium::Sms && contact.number.kind() == NumberKind::FixedLine => {
+                return hinder(contact, definition, &Hindrance::NoSms, now);
             }
             Decision::Allow { .. } => {}
             _ => return refuse(contact, decision, now),

@@ -25,21 +25,26 @@ impl Inner {
     pub(super) async fn carry_out_actions(&self) -> Result<(), StorageError> {
         // Those of one contact in the order asked for, those of several at once: somebody may be waiting.
         let mut by_contact: BTreeMap<ContactId, Vec<OutboxItem>> = BTreeMap::new();
+        let taken_at = self.clock.now();
         for item in self.storage.ledger.take_outbox(self.take()).await? {
             by_contact.entry(item.contact_id).or_default().push(item);
         }
         let contacts = stream::iter(by_contact.into_values()).map(|items| async {
             for item in items {
-                self.carry_out_and_tell(item).await?;
+                self.carry_out_and_tell(item, taken_at).await?;
             }
             Ok(())
         });
         contacts.buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    async fn carry_out_and_tell(&self, item: OutboxItem) -> Result<(), StorageError> {
+    async fn carry_out_and_tell(
+        &self,
+        item: OutboxItem,
+        taken_at: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
         if item.action == CONFIRM_OPT_OUT {
-            return self.confirm_opt_out(&item).await;
+            return self.confirm_opt_out(&item, taken_at).await;
         }
         match self.carry_out(&item).await {
             Ok(result) => {

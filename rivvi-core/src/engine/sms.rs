@@ -10,20 +10,22 @@ use super::Inner;
 use super::carrier::Carrier;
 use super::completer::put_call_log;
 use crate::domain::{
-    Call, CallId, CampaignDefinition, ContactId, E164, Medium, Message, OrgId, Organization, Personal, Reply,
-    RunState, Sender, Suppression,
+    Call, CallId, CampaignDefinition, ContactId, E164, Medium, Message, OrgId, Organization, PersonId,
+    Personal, Reply, RunId, RunState, Sender, Suppression,
 };
 use crate::machine::CallInput;
 use crate::policy::follow_up::FollowUpAction;
 use crate::provider::{
     CallEvent, CallRef, CallUpdate, InboundSms, SendSms, SmsProvider, WebhookError, WebhookRequest,
 };
-use crate::storage::{ArchivedCall, ContactQuery, OutboxItem, RunQuery, StorageError};
+use crate::storage::{ArchivedCall, ContactQuery, OutboxItem, RunQuery, StorageError, blobs};
 
 /// The action that confirms a wish for no more messages. Ours, not the host's.
 pub(super) const CONFIRM_OPT_OUT: &str = "rivvi:confirm_opt_out";
 /// How long the network may try to deliver the confirmation.
 const CONFIRMATION_VALID: Duration = Duration::from_secs(60 * 60);
+/// How long after it was taken the item of a confirmation is surely this node's.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(60);
 /// Contacts with one number looked at in one run.
 const CONTACTS_MAX: usize = 50;
 /// Organizations read at once.
@@ -31,7 +33,11 @@ const PAGE: usize = 500;
 
 /// The message that somebody answered.
 enum Answered {
-    Live(Call),
+    /// The ledger has it; the archive too, for this person, if its run is over.
+    Live {
+        message: Call,
+        archived_for: Option<PersonId>,
+    },
     Archived(Box<ArchivedCall>),
 }
 
@@ -58,26 +64,36 @@ impl Inner {
 
     async fn take_inbound_sms(&self, inbound: &InboundSms, now: DateTime<Utc>) -> Result<(), StorageError> {
         let Some(from) = inbound.from else { return Ok(()) };
-        let Some(organization) = self.written_to(&inbound.to).await? else {
-            tracing::warn!("a text message came in to a sender of no organization");
-            return Ok(());
+        let organizations = self.written_to(&inbound.to).await?;
+        let is_opt_out = |organization: &Organization| {
+            inbound.is_opt_out || organization.opt_out.is_opt_out(inbound.text.expose())
         };
-        let is_opt_out = inbound.is_opt_out || organization.opt_out.is_opt_out(inbound.text.expose());
-        if is_opt_out {
-            // First, so that nothing that fails later keeps it from taking effect.
+        // First, so that nothing that fails later keeps it from taking effect; and for everyone who may be meant.
+        for organization in organizations.iter().filter(|organization| is_opt_out(organization)) {
             self.suppress_caller(Suppression::opt_out(organization.id, from, now), now).await?;
         }
+        let [organization] = organizations.as_slice() else {
+            let count = organizations.len();
+            tracing::warn!(count, "a text message came in to a sender of no organization, or of several");
+            return Ok(());
+        };
+        let is_opt_out = is_opt_out(organization);
         let reply = CallEvent::Replied { id: inbound.id.clone(), text: inbound.text.clone() };
         match self.last_message(organization.id, from, now).await? {
-            Some(Answered::Live(message)) => {
+            Some(Answered::Live { message, archived_for }) => {
                 let mut events = vec![reply];
                 if is_opt_out {
                     events.push(CallEvent::OptOut);
-                    events.extend(confirmation(&organization, inbound));
+                    events.extend(confirmation(organization, inbound));
                 }
                 let update = |event| CallUpdate { call: CallRef::Id(message.id), at: inbound.at, event };
                 let inputs = events.into_iter().map(update).map(CallInput::from).collect();
                 self.submit(inputs).await?;
+                if let Some(person_id) = archived_for
+                    && let Some(call) = self.storage.ledger.call(message.id).await?
+                {
+                    self.archive_again(call, person_id).await?;
+                }
             }
             Some(Answered::Archived(mut archived)) => {
                 let replies = archived.call.detail.message.as_mut().map(|message| &mut message.replies);
@@ -87,10 +103,8 @@ impl Inner {
                 {
                     let (id, text) = (inbound.id.clone(), inbound.text.clone());
                     replies.push(Reply { id, text, at: inbound.at });
-                    if let Some(blobs) = &self.storage.blobs {
-                        put_call_log(blobs, &archived).await?;
-                    }
-                    self.storage.archive.add_calls(vec![*archived]).await?;
+                    let ArchivedCall { call, person_id, .. } = *archived;
+                    self.archive_again(call, person_id).await?;
                 }
             }
             None => tracing::warn!("a text message came in from a number that was sent none"),
@@ -98,8 +112,19 @@ impl Inner {
         Ok(())
     }
 
-    /// The organization whose sender this is; `None` also if it is that of several, for nobody can tell who is meant.
-    async fn written_to(&self, to: &Sender) -> Result<Option<Organization>, StorageError> {
+    /// Puts a call into the archive once more, with its log.
+    async fn archive_again(&self, call: Call, person_id: PersonId) -> Result<(), StorageError> {
+        let call_log = self.storage.blobs.is_some();
+        let call_log = call_log.then(|| blobs::formatted_call(call.org_id, call.run_id, call.id));
+        let archived = ArchivedCall { call, person_id, call_log };
+        if let Some(blobs) = &self.storage.blobs {
+            put_call_log(blobs, &archived).await?;
+        }
+        self.storage.archive.add_calls(vec![archived]).await
+    }
+
+    /// The organizations whose sender this is, or that of one of their campaigns.
+    async fn written_to(&self, to: &Sender) -> Result<Vec<Organization>, StorageError> {
         let (mut after, mut found) = (None, Vec::new());
         loop {
             let page = self.storage.catalog.organizations(after, PAGE).await?;
@@ -110,25 +135,20 @@ impl Inner {
             };
             found.extend(page.into_iter().filter(is_own));
         }
-        if found.is_empty() {
-            let query = RunQuery { states: RUNNING.to_vec(), ..RunQuery::default() };
-            let mut of_campaigns: Vec<OrgId> = Vec::new();
-            for run in self.storage.ledger.runs(query).await? {
-                if sends_as(&run.definition, to) && !of_campaigns.contains(&run.org_id) {
-                    of_campaigns.push(run.org_id);
-                }
-            }
-            for id in of_campaigns {
-                found.extend(self.storage.catalog.organization(id).await?);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        // Runs that are over count as well: people answer when they like.
+        let mut of_campaigns: Vec<OrgId> = Vec::new();
+        for run in self.storage.ledger.runs(RunQuery::default()).await? {
+            if sends_as(&run.definition, to) && !of_campaigns.contains(&run.org_id) {
+                of_campaigns.push(run.org_id);
             }
         }
-        if found.len() > 1 {
-            tracing::warn!(
-                "a sender of text messages belongs to several organizations; nobody gets its answers"
-            );
+        for id in of_campaigns {
+            found.extend(self.storage.catalog.organization(id).await?);
         }
-        let only = found.len() == 1;
-        Ok(found.pop().filter(|_| only))
+        Ok(found)
     }
 
     /// The latest text message of an organization to a number.
@@ -141,19 +161,16 @@ impl Inner {
         let query = RunQuery { org_id: Some(org_id), states: RUNNING.to_vec(), ..RunQuery::default() };
         let mut latest: Option<Call> = None;
         for run in self.storage.ledger.runs(query).await? {
-            let query =
-                ContactQuery { run_id: run.id, number: Some(number), after: None, limit: CONTACTS_MAX };
-            let contacts = self.storage.ledger.contacts(query).await?;
-            let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
-            let messages = self.storage.ledger.calls_of(&ids).await?.into_iter().filter(|call| {
-                call.medium() == Medium::Sms && call.disposition().is_none_or(|end| end.is_attempt())
-            });
-            latest = latest.into_iter().chain(messages).max_by_key(|call| (call.intended_at, call.id));
+            latest = latest.into_iter().chain(self.message_in(run.id, number).await?).max_by_key(sent_at);
         }
-        if let Some(latest) = latest {
-            return Ok(Some(Answered::Live(latest)));
+        if let Some(message) = latest {
+            return Ok(Some(Answered::Live { message, archived_for: None }));
         }
         for context in self.storage.archive.contexts(org_id, number, now).await? {
+            // The ledger has it for a while after its run is over.
+            if let Some(message) = self.message_in(context.run_id, number).await? {
+                return Ok(Some(Answered::Live { message, archived_for: Some(context.person_id) }));
+            }
             let Some(id) = context.last_call_id else { continue };
             let archived = self.archived_call(context.run_id, id).await?;
             if let Some(archived) = archived.filter(|archived| archived.call.medium() == Medium::Sms) {
@@ -163,8 +180,28 @@ impl Inner {
         Ok(None)
     }
 
+    /// The latest text message of a run to a number, as far as the ledger has it.
+    async fn message_in(&self, run_id: RunId, number: E164) -> Result<Option<Call>, StorageError> {
+        let query = ContactQuery { run_id, number: Some(number), after: None, limit: CONTACTS_MAX };
+        let contacts = self.storage.ledger.contacts(query).await?;
+        let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
+        let messages = self.storage.ledger.calls_of(&ids).await?.into_iter().filter(|call| {
+            call.medium() == Medium::Sms && call.disposition().is_none_or(|end| end.is_attempt())
+        });
+        Ok(messages.max_by_key(sent_at))
+    }
+
     /// Confirms a wish for no more messages: at most once, so the item is gone before anything is sent.
-    pub(super) async fn confirm_opt_out(&self, item: &OutboxItem) -> Result<(), StorageError> {
+    ///
+    /// `taken_at` is when the item was taken: long after, another node may have it, so it is left to come again.
+    pub(super) async fn confirm_opt_out(
+        &self,
+        item: &OutboxItem,
+        taken_at: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        if self.clock.now() >= taken_at + CONFIRM_WITHIN {
+            return Ok(());
+        }
         self.storage.ledger.finish_outbox(vec![item.id]).await?;
         let Some(id) = item.call_id else { return Ok(()) };
         let Some(call) = self.storage.ledger.call(id).await? else { return Ok(()) };
@@ -201,6 +238,10 @@ impl Inner {
         self.submit(vec![update.into()]).await?;
         Ok(Some(target))
     }
+}
+
+fn sent_at(message: &Call) -> (DateTime<Utc>, CallId) {
+    (message.intended_at, message.id)
 }
 
 const RUNNING: [RunState; 3] = [RunState::Active, RunState::Paused, RunState::Completing];

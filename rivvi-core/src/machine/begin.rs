@@ -91,15 +91,17 @@ pub fn withdraw(contact: &Contact, outcome: Outcome, rule: &str, reason: &str, n
         return change;
     }
     // Who was reached stays reached, whatever was still to follow.
-    let outcome = match &contact.status.plan.follow_up {
-        Some(progress) if progress.reached.is_some() => progress.reached.unwrap_or(outcome),
-        Some(progress) if progress.awaits.is_some() => Outcome::Unknown,
-        _ => outcome,
+    let (outcome, exclusion) = match &contact.status.plan.follow_up {
+        Some(progress) if progress.reached.is_some() => {
+            (progress.reached.unwrap_or(outcome), progress.exclusion)
+        }
+        Some(progress) if progress.awaits.is_some() => (Outcome::Unknown, None),
+        _ => (outcome, None),
     };
-    change.status.state = ContactState::Settled { outcome, exclusion: None, at: now };
+    change.status.state = ContactState::Settled { outcome, exclusion, at: now };
     change.events.push(Event::ContactSettled {
         outcome,
-        exclusion: None,
+        exclusion,
         rule: rule.into(),
         reason: reason.into(),
     });
@@ -151,6 +153,10 @@ fn intended(contact: &Contact, intent: Intent, until: DateTime<Utc>, now: DateTi
         placed_at: None,
         answered_at: None,
         ended_at: None,
-        detail: CallDetail { message: intent.message.map(Box::new), ..CallDetail::default() },
+        detail: CallDetail {
+            message: intent.message.map(Box::new),
+            step: contact.status.plan.follow_up.as_ref().and_then(|progress| progress.step),
+            ..CallDetail::default()
+        },
     }
 }

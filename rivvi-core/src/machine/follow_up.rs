@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::begin::{counted, unchanged};
-use crate::domain::{CallId, CampaignDefinition, Contact, ContactState, Event, Exclusion, Outcome, Personal};
+use crate::domain::{
+    Call, CallId, CampaignDefinition, Contact, ContactState, Event, Exclusion, Outcome, Personal,
+};
 use crate::policy::follow_up::{AwaitedReceipt, FollowUpAction, PlanEvent, Upcoming};
 use crate::storage::{Change, OutboxItem};
 
@@ -43,8 +45,9 @@ pub(super) fn conclude(
             start(change, contact, call_id, definition, place);
         }
     }
+    let exclusion = exclusion.or(change.status.plan.exclusion()).filter(|_| outcome == Outcome::Excluded);
     if let Some(progress) = &mut change.status.plan.follow_up {
-        progress.reached = Some(outcome);
+        (progress.reached, progress.exclusion) = (Some(outcome), exclusion);
         progress.awaits = None;
     }
     let next = next(change, definition);
@@ -65,12 +68,10 @@ fn start(
     let progress = change.status.plan.follow_up_mut();
     progress.start(place);
     let Some(follow_up) = definition.follow_up.get(place) else { return };
-    let bit = 1 << place;
     if let FollowUpAction::Host { action } = &follow_up.action
-        && progress.pending & bit != 0
+        && progress.is_pending(place)
     {
-        progress.pending &= !bit;
-        progress.begun |= bit;
+        progress.mark_begun(place);
         let parameters = progress.given.clone();
         let at = later(change.at, follow_up.after.duration());
         change.events.push(Event::FollowUpPlanned { step: follow_up.name.clone(), at });
@@ -83,11 +84,11 @@ fn start(
 pub(super) fn start_for_action(
     change: &mut Change,
     contact: &Contact,
-    call_id: CallId,
+    call: &Call,
     definition: &CampaignDefinition,
     (name, parameters): (&str, &Personal<std::collections::BTreeMap<String, String>>),
 ) -> bool {
-    let step = change.status.plan.step(definition).map(|step| step.name.as_str());
+    let step = call.step(definition);
     let waits = |on: &crate::policy::follow_up::Trigger| {
         on.step.as_deref() == step && matches!(&on.event, PlanEvent::Action(action) if action == name)
     };
@@ -105,7 +106,7 @@ pub(super) fn start_for_action(
     let mut given = std::mem::take(&mut progress.given).into_inner();
     given.extend(parameters.expose().clone());
     progress.given = Personal::new(given);
-    places.into_iter().for_each(|place| start(change, contact, Some(call_id), definition, place));
+    places.into_iter().for_each(|place| start(change, contact, Some(call.id), definition, place));
     true
 }
 
@@ -137,12 +138,13 @@ pub(super) fn pass_over(
         change.events.push(Event::FollowUpSkipped { step, rule, reason });
     }
     let outcome = plan.outcome(definition, Outcome::Exhausted);
+    let exclusion = plan.exclusion().filter(|_| outcome == Outcome::Excluded);
     if let Some(progress) = &mut change.status.plan.follow_up {
         progress.reached = Some(outcome);
     }
     let next = next(change, definition);
     if next.is_none() {
-        settle(change, outcome, None, rule, reason);
+        settle(change, outcome, exclusion, rule, reason);
     }
     next
 }
@@ -174,6 +176,10 @@ pub enum Hindrance {
     },
     /// A rule refuses for good.
     Refused {
+        /// The outcome of a contact for whom nothing follows.
+        outcome: Outcome,
+        /// The reason, if that is [`Outcome::Excluded`].
+        exclusion: Option<Exclusion>,
         /// The rule.
         rule: &'static str,
         /// Its finding.
@@ -214,7 +220,15 @@ pub fn hinder(
             };
             conclude(&mut change, contact, None, definition, &conclusion)
         }
-        Hindrance::Refused { rule, reason } => pass_over(&mut change, definition, rule, reason),
+        Hindrance::Refused { rule, reason, .. } if contact.status.plan.is_in_follow_up() => {
+            pass_over(&mut change, definition, rule, reason)
+        }
+        Hindrance::Refused { outcome, exclusion, rule, reason } => {
+            let (outcome, exclusion) = (*outcome, *exclusion);
+            let events = refused(outcome);
+            let conclusion = Conclusion { events, outcome, exclusion, rule, reason };
+            conclude(&mut change, contact, None, definition, &conclusion)
+        }
     };
     if let Some(at) = at {
         wait(&mut change, definition, at);
@@ -237,8 +251,17 @@ pub fn look_again(
     if contact.status.state.due_at().is_none() {
         return change;
     }
-    match next_look(awaits, definition, can_look, now) {
+    let until = next_look(awaits, definition, can_look, now).or_else(|| {
+        // What is looked up at the deadline is believed, too.
+        let once_more = can_look && !awaits.is_last;
+        once_more.then(|| now + LAST_LOOK)
+    });
+    match until {
         Some(until) => {
+            if let Some(progress) = &mut change.status.plan.follow_up {
+                let is_last = now >= deadline(awaits, definition);
+                progress.awaits = Some(AwaitedReceipt { is_last, ..awaits });
+            }
             change.status.state = ContactState::Waiting { due_at: until };
             change.events.push(awaiting(until));
         }
@@ -258,6 +281,11 @@ pub fn look_again(
     counted(change)
 }
 
+/// What a plan is told of a contact whose attempts a rule refuses.
+pub(super) fn refused(outcome: Outcome) -> &'static [PlanEvent] {
+    if outcome == Outcome::Exhausted { &[PlanEvent::Exhausted] } else { &[] }
+}
+
 /// When a message is looked up next: first after 5 minutes, then when twice as long has passed since it was sent.
 pub(super) fn next_look(
     awaits: AwaitedReceipt,
@@ -265,12 +293,16 @@ pub(super) fn next_look(
     can_look: bool,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    let deadline = later(awaits.since, definition.message.receipt_within.duration());
+    let deadline = deadline(awaits, definition);
     if now >= deadline {
         return None;
     }
     let passed = (now - awaits.since).max(FIRST_LOOK);
     Some(if can_look { (now + passed).min(deadline) } else { deadline })
+}
+
+fn deadline(awaits: AwaitedReceipt, definition: &CampaignDefinition) -> DateTime<Utc> {
+    later(awaits.since, definition.message.receipt_within.duration())
 }
 
 /// Tells that a contact waits for the receipt of its message.
@@ -287,3 +319,5 @@ fn later(at: DateTime<Utc>, span: std::time::Duration) -> DateTime<Utc> {
 }
 
 const FIRST_LOOK: TimeDelta = TimeDelta::minutes(5);
+/// How long what the last look finds may take to be stored.
+const LAST_LOOK: TimeDelta = TimeDelta::minutes(2);

@@ -183,6 +183,11 @@ impl Settling<'_> {
             return false;
         }
         let Some(inbound) = was_talked_to(&self.call) else { return false };
+        // What was promised to the contact, and what it is waiting to hear of, comes all the same; it is not called again.
+        let plan = &self.change.status.plan;
+        if plan.is_in_follow_up() || plan.has_more() {
+            return false;
+        }
         match inbound.detail.callback_at.filter(|at| *at <= self.terms.now + super::settle::CALLBACK_MAX) {
             // A wish that was granted, or is being granted, is not planned anew by what is told later.
             Some(at) if self.is_planned(at, inbound.id) => {}

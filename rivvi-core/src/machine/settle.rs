@@ -38,12 +38,13 @@ pub struct SettleTerms<'a> {
 ///
 /// Facts may come late, twice and in any order. A call that has ended keeps its disposition, a contact that is
 /// settled keeps its outcome. What the provider tells about one call leads to the same call and the same contact in
-/// every order, with three exceptions, in which what comes first or last decides:
+/// every order, with four exceptions, in which what comes first or last decides:
 ///
 /// - Ends that contradict each other: the first keeps.
 /// - Who answered and when to call back decide about the contact only if told before the end, for the end is decided
 ///   when it is told. Told later they are still noted.
 /// - Analyses that set the same field to different values: the last keeps.
+/// - An action that a follow-up waits for starts it unless the contact is settled by then: told later, the host gets it.
 pub fn settle(
     contact: &Contact,
     call: &Call,
@@ -124,7 +125,7 @@ impl Settling<'_> {
                 let is_settled = matches!(self.change.status.state, ContactState::Settled { .. });
                 let given = (name.as_str(), parameters);
                 if !is_settled
-                    && follow_up::start_for_action(&mut self.change, contact, call_id, definition, given)
+                    && follow_up::start_for_action(&mut self.change, contact, &self.call, definition, given)
                 {
                     return;
                 }
@@ -318,6 +319,7 @@ impl Settling<'_> {
                 let reason = "the network says that the number does not exist";
                 self.exclude(contact, Exclusion::InvalidNumber, "disposition", reason);
             }
+            Disposition::Unknown if self.is_receipt_awaited() => self.await_receipt(),
             Disposition::Unknown => self.conclude(
                 contact,
                 &Conclusion {
@@ -403,7 +405,8 @@ impl Settling<'_> {
         if let Some(ending @ (Ending::Cancelled | Ending::EndTime)) = self.terms.run.run.ending {
             let plan = &self.change.status.plan;
             let reached = plan.follow_up.as_ref().and_then(|progress| progress.reached);
-            self.settle_as(reached.unwrap_or(ending.outcome()), None, "run_state", "the run is over");
+            let exclusion = plan.exclusion();
+            self.settle_as(reached.unwrap_or(ending.outcome()), exclusion, "run_state", "the run is over");
             return;
         }
         match self.legal_from(contact, from) {
@@ -413,7 +416,10 @@ impl Settling<'_> {
                     follow_up::pass_over(&mut self.change, &self.terms.run.run.definition, rule, &reason);
                 self.plan_follow_ups(contact, next);
             }
-            Err((rule, reason, outcome, exclusion)) => self.settle_as(outcome, exclusion, rule, &reason),
+            Err((rule, reason, outcome, exclusion)) => {
+                let events = follow_up::refused(outcome);
+                self.conclude(contact, &Conclusion { events, outcome, exclusion, rule, reason: &reason });
+            }
         }
     }
 
@@ -505,18 +511,27 @@ impl Settling<'_> {
         let delivery = self.call.detail.message.as_ref().and_then(|message| message.delivery.as_ref());
         if delivery.is_some_and(|delivery| delivery.state.is_final()) {
             self.take_fate(contact);
-        } else if self.call.medium() == Medium::Sms && self.terms.receipts {
-            let awaits = AwaitedReceipt { message: self.call.id, since: self.terms.now };
-            let can_look = self.terms.capabilities.lookup != Lookup::None;
-            let until =
-                follow_up::next_look(awaits, &self.terms.run.run.definition, can_look, self.terms.now);
-            self.change.status.plan.follow_up_mut().awaits = Some(awaits);
-            let due_at = until.unwrap_or(self.terms.now);
-            self.change.status.state = ContactState::Waiting { due_at };
-            self.change.events.push(follow_up::awaiting(due_at));
+        } else if self.is_receipt_awaited() {
+            self.await_receipt();
         } else {
             self.delivered(contact, "the provider accepted the message");
         }
+    }
+
+    /// Whether somebody will tell what became of the message.
+    fn is_receipt_awaited(&self) -> bool {
+        self.call.medium() == Medium::Sms && self.terms.receipts
+    }
+
+    /// Has the contact wait for what is told of its message.
+    fn await_receipt(&mut self) {
+        let awaits = AwaitedReceipt { message: self.call.id, since: self.terms.now, is_last: false };
+        let can_look = self.terms.capabilities.lookup != Lookup::None;
+        let until = follow_up::next_look(awaits, &self.terms.run.run.definition, can_look, self.terms.now);
+        self.change.status.plan.follow_up_mut().awaits = Some(awaits);
+        let due_at = until.unwrap_or(self.terms.now);
+        self.change.status.state = ContactState::Waiting { due_at };
+        self.change.events.push(follow_up::awaiting(due_at));
     }
 
     /// What became of a message that the contact waits for.

@@ -6,15 +6,18 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use minijinja::value::{Object, Value};
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, filters, tests as jinja_tests};
 use serde::{Deserialize, Serialize};
 
 /// A text with variables, conditions and filters, in the language of Jinja: `"Hello {{ first_name | default("there") }}"`.
 ///
+/// There are `if`, `elif`, `else` and `endif`, the tests `defined` and `undefined`, comparisons, `and`, `or`, `not` and `in`,
+/// and the filters `default`, `upper`, `lower`, `title`, `capitalize`, `trim`, `length`, `first`, `last` and `replace`. Neither
+/// loops nor arithmetic: what a text costs grows with its length alone.
+///
 /// Variables are those of the campaign, the columns of the sheet, what is known of the person, what an action was asked
 /// for with, and `links.NAME` for each link of the campaign; `row["Any header"]` names a column whose name is no word. A
-/// variable that is missing or blank is an error unless `default` or `if … is defined` deals with it. What rendering may
-/// cost is limited, so a template cannot run for ever.
+/// variable that is missing or blank is an error unless `default` or `if … is defined` deals with it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MessageTemplate {
@@ -50,13 +53,99 @@ impl MessageTemplate {
     /// [`RenderError`]: a variable has no value, or the text costs too much or gets too long.
     pub fn render(&self, variables: MessageVariables) -> Result<String, RenderError> {
         let template = self.environment.get_template(NAME).map_err(|_| RenderError::Broken)?;
-        let text = template.render(Value::from_object(variables)).map_err(|error| match error.kind() {
+        let mut text = Bounded(Vec::new());
+        template.render_captured_to(Value::from_object(variables), &mut text).map_err(|error| match error
+            .kind()
+        {
             ErrorKind::UndefinedError => RenderError::Undefined,
-            ErrorKind::OutOfFuel => RenderError::TooCostly,
+            ErrorKind::OutOfFuel | ErrorKind::WriteFailure => RenderError::TooCostly,
             _ => RenderError::Broken,
         })?;
-        if text.len() > Self::RENDERED_MAX { Err(RenderError::TooCostly) } else { Ok(text) }
+        String::from_utf8(text.0).map_err(|_| RenderError::Broken)
     }
+}
+
+/// Takes a text up to the most it may have.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > MessageTemplate::RENDERED_MAX {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is not allowed between the brackets of a template: tags other than conditions, and operators with which a short
+/// text could make a long one.
+fn forbidden(source: &str) -> Option<String> {
+    let mut rest = source;
+    while let Some((place, kind)) =
+        ["{{", "{%", "{#"].into_iter().filter_map(|open| Some((rest.find(open)?, open))).min()
+    {
+        let inside = &rest[place + 2..];
+        if kind == "{#" {
+            rest = inside.split_once("#}").map_or("", |(_, after)| after);
+            continue;
+        }
+        if kind == "{%" {
+            let code = inside.trim_start_matches(['-', '+']).trim_start();
+            let tag: String = code.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if !["if", "elif", "else", "endif"].contains(&&*tag) {
+                return Some(format!("the tag \"{tag}\" is not known: expected if, elif, else or endif"));
+            }
+        }
+        let close = if kind == "{{" { "}}" } else { "%}" };
+        let mut code = inside.trim_start_matches(['-', '+']);
+        loop {
+            let Some(next) = code.chars().next() else { return None };
+            if code.starts_with(close) {
+                break;
+            }
+            if matches!(next, '\'' | '"') {
+                code = after_text(&code[1..], next);
+                continue;
+            }
+            let closes = matches!(next, '+' | '-') && code[1..].starts_with(close);
+            if matches!(next, '*' | '~' | '+' | '/' | '%') && !closes {
+                return Some(format!(
+                    "\"{next}\" is not known: expected a variable, a filter or a comparison"
+                ));
+            }
+            code = &code[next.len_utf8()..];
+        }
+        rest = &code[2..];
+    }
+    None
+}
+
+/// What follows the text that a quotation mark began.
+fn after_text(code: &str, quote: char) -> &str {
+    let mut is_escaped = false;
+    for (place, c) in code.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            c if c == quote => return &code[place + c.len_utf8()..],
+            _ => {}
+        }
+    }
+    ""
+}
+
+/// Replaces as the filter of that name does, unless that makes a long text of a short one.
+fn replace(text: &str, from: &str, to: &str) -> Result<String, minijinja::Error> {
+    let longest = text.len() + text.matches(from).count().saturating_mul(to.len());
+    if longest > MessageTemplate::RENDERED_MAX {
+        return Err(ErrorKind::OutOfFuel.into());
+    }
+    Ok(text.replace(from, to))
 }
 
 impl MessageTemplate {
@@ -95,7 +184,22 @@ impl TryFrom<String> for MessageTemplate {
         if source.len() > Self::BYTES_MAX {
             return wrong(format!("expected at most {} bytes, found {}", Self::BYTES_MAX, source.len()));
         }
-        let mut environment = Environment::new();
+        if let Some(problem) = forbidden(&source) {
+            return wrong(problem);
+        }
+        let mut environment = Environment::empty();
+        environment.add_filter("default", filters::default);
+        environment.add_filter("upper", filters::upper);
+        environment.add_filter("lower", filters::lower);
+        environment.add_filter("title", filters::title);
+        environment.add_filter("capitalize", filters::capitalize);
+        environment.add_filter("trim", filters::trim);
+        environment.add_filter("length", filters::length);
+        environment.add_filter("first", filters::first);
+        environment.add_filter("last", filters::last);
+        environment.add_filter("replace", replace);
+        environment.add_test("defined", jinja_tests::is_defined);
+        environment.add_test("undefined", jinja_tests::is_undefined);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_fuel(Some(FUEL));
@@ -223,11 +327,36 @@ mod tests {
     }
 
     #[test]
-    fn rendering_ends() {
-        let nested = "{% for a in 'x' * 9000 %}{% for b in 'x' * 9000 %}y{% endfor %}{% endfor %}";
-        for costly in [nested, "{{ 'x' * 100000 }}"] {
-            assert!(matches!(render(costly), Err(RenderError::TooCostly | RenderError::Broken)), "{costly}");
+    fn a_short_template_makes_no_long_text() {
+        let doubled = format!("{{% set a = 'x' %}}{}{{{{ a }}}}", "{% set a = a ~ a %}".repeat(40));
+        for forbidden in [
+            doubled.as_str(),
+            "{% for a in row %}{% endfor %}",
+            "{%- macro a() %}{% endmacro %}",
+            "{{ 'x' * 100000000 }}",
+            "{{ first_name ~ first_name }}",
+            "{{ 'a' + 'b' }}",
+            "{{ first_name | indent(1000000000) }}",
+            "{{ range(10) }}",
+        ] {
+            assert!(forbidden.parse::<MessageTemplate>().is_err(), "{forbidden}");
         }
+        let long = "x".repeat(300);
+        let grown = format!("{{{{ '{long}' | replace('x', '{long}') | replace('x', '{long}') }}}}");
+        assert_eq!(render(&grown), Err(RenderError::TooCostly));
+        let texts = [("a".to_owned(), "x".repeat(MessageTemplate::RENDERED_MAX / 2))];
+        let template: MessageTemplate = "{{ a }}{{ a }}{{ a }}".parse().unwrap();
+        assert_eq!(template.render(MessageVariables::new(texts.into())), Err(RenderError::TooCostly));
+    }
+
+    #[test]
+    fn what_stands_in_texts_and_comments_is_no_operator() {
+        assert_eq!(
+            render("{{ note | default('a * b ~ c + \\'d') }}{# * ~ #} 1 + 1").unwrap(),
+            "a * b ~ c + 'd 1 + 1"
+        );
+        assert_eq!(render("{%- if first_name == 'Dana' -%} x {%+ endif +%}").unwrap().trim(), "x");
+        assert_eq!(render("{{- first_name -}}").unwrap(), "Dana");
     }
 
     #[test]

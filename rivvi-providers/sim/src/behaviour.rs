@@ -23,8 +23,10 @@ pub struct Behaviour {
     pub failed: u32,
     /// Share of humans who ask not to be called again.
     pub opt_out: f64,
-    /// Share of humans who ask for the action `request_information`.
+    /// Share of humans who ask for an action.
     pub action: f64,
+    /// The name of the action. Default `request_information`.
+    pub action_name: String,
     /// Share of placements whose answer is lost although the call takes place.
     pub lost_answers: f64,
     /// Share of requests that are refused for the moment, without any call.
@@ -72,6 +74,7 @@ impl Default for Behaviour {
             failed: 3,
             opt_out: 0.02,
             action: 0.0,
+            action_name: "request_information".into(),
             lost_answers: 0.0,
             refused: 0.0,
             late_webhooks: 0.0,

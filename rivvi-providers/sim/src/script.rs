@@ -68,7 +68,7 @@ impl Script {
                 events.push((later(2, 11, &mut dice), CallEvent::Answered { by }));
                 if dice.happens(behaviour.action) {
                     let at = later(3, 9, &mut dice);
-                    let name = "request_information".to_owned();
+                    let name = behaviour.action_name.clone();
                     let key = "1".to_owned();
                     events.push((at, CallEvent::Action { key, name, parameters: Default::default() }));
                 }

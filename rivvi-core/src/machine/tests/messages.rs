@@ -198,7 +198,11 @@ fn a_receipt_is_looked_for_ever_more_rarely_and_at_last_given_up() {
         let change = look_again(&scene.contact, &definition, true, due);
         scene.commit_contact(change);
     }
-    assert_eq!(looks, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 4320]);
+    assert_eq!(
+        looks,
+        [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 4320, 4322],
+        "what the last look finds counts"
+    );
     assert_eq!(outcome(&scene), Some((Outcome::Unknown, None)));
     assert!(scene.tell(told(delivery(DeliveryState::Delivered, None), 9)), "still noted");
     assert_eq!(outcome(&scene), Some((Outcome::Unknown, None)));
@@ -223,7 +227,12 @@ fn a_landline_is_not_written_to_but_called_if_the_plan_says_so() {
     assert_eq!(change.status.plan.step(&definition).unwrap().name, "say");
     // What cannot take place is passed over.
     let waiting = crate::domain::Contact { status: change.status, ..spoken };
-    let refused = Hindrance::Refused { rule: "caps", reason: "over".into() };
+    let refused = Hindrance::Refused {
+        outcome: Outcome::Exhausted,
+        exclusion: None,
+        rule: "caps",
+        reason: "over".into(),
+    };
     let change = hinder(&waiting, &definition, &refused, at(1));
     assert!(matches!(
         change.status.state,

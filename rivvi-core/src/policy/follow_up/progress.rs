@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{FollowUp, FollowUpAction};
-use crate::domain::{CallId, CampaignDefinition, Medium, Outcome, Personal};
+use crate::domain::{CallId, CampaignDefinition, Exclusion, Medium, Outcome, Personal};
 use crate::policy::retry::{RetriesUsed, RetryPlan};
 
 /// How far a contact has come in the plan of its campaign.
@@ -37,6 +37,9 @@ pub struct FollowUpProgress {
     /// What the contact's outcome is when nothing further comes of the follow-ups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reached: Option<Outcome>,
+    /// The reason, if that is [`Outcome::Excluded`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusion: Option<Exclusion>,
     /// What actions were asked for with: variables of the texts that follow.
     #[serde(skip_serializing_if = "is_empty")]
     pub given: Personal<BTreeMap<String, String>>,
@@ -53,12 +56,15 @@ pub struct AwaitedReceipt {
     pub message: CallId,
     /// When it was sent.
     pub since: DateTime<Utc>,
+    /// Whether it was looked up at the deadline, for the last time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_last: bool,
 }
 
 impl FollowUpProgress {
     /// Has a follow-up begin when its turn comes, unless it has already.
     pub(crate) fn start(&mut self, place: usize) {
-        let bit = 1 << place;
+        let bit = bit(place);
         if self.begun & bit == 0 {
             self.pending |= bit;
         }
@@ -67,10 +73,24 @@ impl FollowUpProgress {
     /// Takes the first follow-up that is to begin.
     pub(crate) fn take_next(&mut self) -> Option<usize> {
         let place = (self.pending != 0).then(|| self.pending.trailing_zeros())?;
-        self.pending &= !(1 << place);
-        self.begun |= 1 << place;
+        self.mark_begun(place as usize);
         Some(place as usize)
     }
+
+    /// Notes that a follow-up has begun.
+    pub(crate) fn mark_begun(&mut self, place: usize) {
+        self.pending &= !bit(place);
+        self.begun |= bit(place);
+    }
+
+    pub(crate) fn is_pending(&self, place: usize) -> bool {
+        self.pending & bit(place) != 0
+    }
+}
+
+/// The bit of a follow-up; none beyond those that a campaign may have.
+fn bit(place: usize) -> u16 {
+    u32::try_from(place).ok().and_then(|place| 1_u16.checked_shl(place)).unwrap_or(0)
 }
 
 /// What is to be done about a contact that is due.
@@ -112,6 +132,16 @@ impl PlanProgress {
     /// Whether the campaign's own attempts are over for the contact.
     pub fn is_in_follow_up(&self) -> bool {
         self.follow_up.as_ref().is_some_and(|progress| progress.step.is_some())
+    }
+
+    /// Why the contact is excluded when nothing further comes of the follow-ups, if it is.
+    pub(crate) fn exclusion(&self) -> Option<Exclusion> {
+        self.follow_up.as_ref()?.exclusion
+    }
+
+    /// Whether something follows, or is waited for, beyond the attempts under way.
+    pub(crate) fn has_more(&self) -> bool {
+        self.follow_up.as_ref().is_some_and(|progress| progress.pending != 0 || progress.awaits.is_some())
     }
 
     /// Which attempts of the step under way are made again.
