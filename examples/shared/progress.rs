@@ -6,7 +6,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rivvi::clock::{Clock, SystemClock};
-use rivvi::domain::Disposition;
 use rivvi::engine::Progress;
 
 #[derive(Debug)]
@@ -40,9 +39,10 @@ impl Display {
         let remaining = if done > 0.0 { real * (1.0 - done) / done } else { 0.0 };
         #[allow(clippy::cast_precision_loss, reason = "a count of calls")]
         let rate = progress.placed() as f64 / real;
-        let reached = match progress.tally.dispositions.get(&Disposition::Sent) {
-            Some(sent) => format!("sent {sent}  delivered {}", progress.tally.messages.delivered),
-            None => format!("answered {}", progress.answered()),
+        let reached = match (progress.tally.messages.delivered, progress.answered()) {
+            (0, answered) => format!("answered {answered}"),
+            (delivered, 0) => format!("delivered {delivered}"),
+            (delivered, answered) => format!("answered {answered}  delivered {delivered}"),
         };
         let text = format!(
             "{}  placed {}  {reached}  active {}  {rate:.0}/s  ETA {remaining:.0}s",
