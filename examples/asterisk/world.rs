@@ -4,16 +4,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use rivvi::Rivvi;
 use rivvi::clock::{Clock, SystemClock};
-use rivvi::engine::{EngineConfig, HostAction, HostError};
-use rivvi::provider::ActionResult;
+use rivvi::engine::EngineConfig;
 use rivvi::providers::Asterisk;
-use rivvi::storage::{OutboxItem, Storage};
+use rivvi::storage::Storage;
 use rivvi::stores::SqliteStorage;
 use tempfile::TempDir;
 
+use crate::noted::Noted;
 use crate::options::Options;
 use crate::shared::follow::Finished;
 use crate::shared::outcome::Failure;
@@ -63,23 +62,5 @@ impl World {
     /// Tells what came of it.
     pub(crate) async fn tell(&self, options: &Options) -> Result<(), Failure> {
         self.undertaking.tell(options.json).await
-    }
-}
-
-/// Carries an action of the flow out by saying that it was asked for.
-#[derive(Debug)]
-struct Noted {
-    name: String,
-}
-
-#[async_trait]
-impl HostAction for Noted {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, HostError> {
-        eprintln!("contact {}: asked for {}", item.contact_id, self.name);
-        Ok(ActionResult::done())
     }
 }

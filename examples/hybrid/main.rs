@@ -18,6 +18,8 @@
 
 #[path = "../shared/ari.rs"]
 mod ari;
+#[path = "../shared/noted.rs"]
+mod noted;
 mod options;
 #[path = "../shared/mod.rs"]
 mod shared;

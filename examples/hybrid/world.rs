@@ -10,19 +10,18 @@ use chrono::TimeDelta;
 use rivvi::Rivvi;
 use rivvi::clock::{Clock, SystemClock, VirtualClock};
 use rivvi::domain::{CampaignDefinition, ProviderName};
-use rivvi::engine::{Builder, EngineConfig, HostAction, HostError};
+use rivvi::engine::{Builder, EngineConfig};
 use rivvi::policy::follow_up::PlanEvent;
-use rivvi::provider::{
-    ActionResult, EmailProvider, ProviderError, SendEmail, SentEmail, SpeechSynthesizer, VoiceProvider,
-};
+use rivvi::provider::{EmailProvider, ProviderError, SendEmail, SentEmail, SpeechSynthesizer, VoiceProvider};
 use rivvi::providers::{
     Asterisk, Behaviour, Espeak, GatewayBehaviour, Polly, PollyOptions, SimulatedGateway, SimulatedNetwork,
 };
 use rivvi::speech::CachedSpeech;
-use rivvi::storage::{Blobs, OutboxItem, Storage};
+use rivvi::storage::{Blobs, Storage};
 use rivvi::stores::SqliteStorage;
 use tempfile::TempDir;
 
+use crate::noted::Noted;
 use crate::options::{Options, Speaker, Voice};
 use crate::shared::follow::Finished;
 use crate::shared::outcome::Failure;
@@ -163,24 +162,6 @@ fn with_actions(builder: Builder, campaign: &CampaignDefinition) -> Builder {
     let asked = campaign.flow.as_ref().map(|flow| flow.host_actions()).unwrap_or_default();
     let own = asked.into_iter().filter(|name| !followed.contains(name.as_str()));
     own.fold(builder, |builder, name| builder.action(Noted { name }))
-}
-
-/// Carries an action of the flow out by saying that it was asked for.
-#[derive(Debug)]
-struct Noted {
-    name: String,
-}
-
-#[async_trait]
-impl HostAction for Noted {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    async fn carry_out(&self, item: &OutboxItem) -> Result<ActionResult, HostError> {
-        eprintln!("contact {}: asked for {}", item.contact_id, self.name);
-        Ok(ActionResult::done())
-    }
 }
 
 /// Takes letters and sends none.

@@ -11,6 +11,8 @@
 //! `https://your.host/inbound`, both of which lead to the address of `--listen`. `--help` tells all options, and
 //! docs/retell.md the rest.
 
+#[path = "../shared/hosted/mod.rs"]
+mod hosted;
 mod options;
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -21,40 +23,15 @@ mod world;
 
 use std::process::ExitCode;
 
+use hosted::world::{LastWords, see_through};
 use options::Options;
-use shared::follow::Finished;
-use shared::outcome::{self, Failure};
-use shared::stop;
 
 fn main() -> ExitCode {
     let options = <Options as clap::Parser>::parse();
-    shared::launch(run(&options))
-}
-
-async fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let stop = stop::asked();
-    tokio::pin!(stop);
-    let world = tokio::select! {
-        world = world::World::open(options) => world?,
-        () = &mut stop => {
-            if options.json {
-                println!("{}", outcome::nothing_yet());
-            }
-            return Ok(ExitCode::from(130));
-        }
+    let words = LastWords {
+        json: options.json,
+        interrupted: "Calls under way go on; to learn what came of them,",
+        how_to_go_on: options.store.how_to_go_on(),
     };
-    let finished = world.run(stop).await?;
-    world.tell(options).await?;
-    if let Some(reason) = world.paused().await? {
-        eprintln!("The run is paused: {reason}. Mend that, then {}", options.how_to_go_on());
-        return Ok(ExitCode::FAILURE);
-    }
-    if finished == Finished::Interrupted {
-        eprintln!(
-            "Interrupted. Calls under way go on; to learn what came of them, {}",
-            options.how_to_go_on()
-        );
-        return Ok(ExitCode::from(130));
-    }
-    Ok(ExitCode::SUCCESS)
+    shared::launch(see_through(world::open(&options), &words))
 }

@@ -8,8 +8,8 @@ use clap::Parser;
 use rivvi::domain::{CallerId, CallsPerSecond, E164, Secret};
 use rivvi::engine::EngineConfig;
 use rivvi::providers::RetellOptions;
-use rivvi::storage::Blobs;
 
+use crate::hosted::store::StoreOptions;
 use crate::shared::job::{Job, JobOptions};
 use crate::shared::outcome::Failure;
 
@@ -48,12 +48,8 @@ pub(crate) struct Options {
     /// Calls started per second that the number may have at Retell
     #[arg(long, value_name = "X", default_value = "1", value_parser = calls_per_second)]
     number_cps: CallsPerSecond,
-    /// SQLite file; the same file resumes an interrupted run [default: a temporary file]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) db: Option<PathBuf>,
-    /// Folder for uploads, processed sheets, webhooks and call logs [default: they are not kept]
-    #[arg(long, value_name = "DIR")]
-    blobs: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
     /// How long a call may stay without news before it is looked up, beyond its longest duration
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     silence: Duration,
@@ -100,18 +96,6 @@ impl Options {
         config.lookup_after = self.lookup_after;
         config.analysis_grace = self.analysis_grace;
         config
-    }
-
-    pub(crate) fn blobs(&self) -> Result<Option<Blobs>, Failure> {
-        let open = |folder| Blobs::in_folder(folder).map_err(|error| Failure::Input(error.to_string()));
-        self.blobs.as_ref().map(open).transpose()
-    }
-
-    pub(crate) fn how_to_go_on(&self) -> String {
-        match &self.db {
-            Some(db) => format!("run the same command again, with --db {}.", db.display()),
-            None => "give a --db FILE next time, to be able to go on.".to_owned(),
-        }
     }
 }
 

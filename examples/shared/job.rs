@@ -16,13 +16,13 @@ pub(crate) struct JobOptions {
     /// Campaign in TOML or JSON
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/campaign.toml"))]
     campaign: PathBuf,
-    /// Numbers that must not be called, one per line
+    /// Numbers that must not be called or written to, one per line
     #[arg(long, value_name = "FILE")]
     suppress: Option<PathBuf>,
-    /// Calls under way at once
+    /// Calls under way at once, or messages that are being handed over
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
-    /// Calls started per second [default: no limit]
+    /// Calls started or messages sent per second [default: no limit]
     #[arg(long, value_name = "X", value_parser = calls_per_second)]
     cps: Option<CallsPerSecond>,
 }
@@ -53,6 +53,7 @@ impl JobOptions {
     pub(crate) fn limit(&self, limits: &mut OrganizationLimits) {
         limits.concurrent_calls = self.concurrency;
         limits.calls_per_second = self.cps;
+        limits.messages_per_second = self.cps;
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rivvi::domain::{Disposition, Exclusion, Outcome, Run, RunTally};
+use rivvi::domain::{Channel, Disposition, Exclusion, Outcome, Run, RunTally};
 use rivvi::engine::{Progress, RunImportError};
 use rivvi::import::ImportReport;
 use rivvi::storage::StorageError;
@@ -119,15 +119,18 @@ const USUAL: [Disposition; 6] = [
 /// The people's form of the result.
 pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress) -> String {
     let tally = &progress.tally;
+    let (placed, attempts) = match run.definition.channel {
+        Channel::Sms => (format!("{} messages sent", sent(tally)), "other attempts"),
+        _ => (format!("{} calls placed", progress.placed() - sent(tally)), "calls"),
+    };
     let mut text = format!(
-        "\nRun {} is {}.\n  {} rows: {} imported, {} duplicates, {} invalid\n  {} calls placed, at most {} at once\n",
+        "\nRun {} is {}.\n  {} rows: {} imported, {} duplicates, {} invalid\n  {placed}, at most {} at once\n",
         run.id,
         run.state,
         import.rows,
         import.imported,
         import.duplicates,
         import.invalid,
-        progress.placed() - sent(tally),
         tally.live_calls_max,
     );
     text.push_str("\n  contacts\n");
@@ -137,11 +140,11 @@ pub(crate) fn as_text(run: &Run, import: &ImportReport, progress: &Progress) -> 
     for (exclusion, count) in &tally.exclusions {
         text.push_str(&format!("      of these {:<18} {count:>7}\n", exclusion.name()));
     }
-    text.push_str("\n  calls\n");
-    for (disposition, count) in &tally.dispositions {
-        if *disposition != Disposition::Sent {
-            text.push_str(&bar(disposition.name(), *count, progress.placed()));
-        }
+    let others = tally.dispositions.iter().filter(|(disposition, _)| **disposition != Disposition::Sent);
+    let others: String =
+        others.map(|(disposition, count)| bar(disposition.name(), *count, progress.placed())).collect();
+    if !others.is_empty() {
+        text.push_str(&format!("\n  {attempts}\n{others}"));
     }
     if sent(tally) > 0 {
         text.push_str("\n  messages\n");

@@ -39,11 +39,15 @@ impl Display {
         let remaining = if done > 0.0 { real * (1.0 - done) / done } else { 0.0 };
         #[allow(clippy::cast_precision_loss, reason = "a count of calls")]
         let rate = progress.placed() as f64 / real;
+        let reached = match (progress.tally.messages.delivered, progress.answered()) {
+            (0, answered) => format!("answered {answered}"),
+            (delivered, 0) => format!("delivered {delivered}"),
+            (delivered, answered) => format!("answered {answered}  delivered {delivered}"),
+        };
         let text = format!(
-            "{}  placed {}  answered {}  active {}  {rate:.0}/s  ETA {remaining:.0}s",
+            "{}  placed {}  {reached}  active {}  {rate:.0}/s  ETA {remaining:.0}s",
             now.format("%a %d %b %H:%M"),
             progress.placed(),
-            progress.answered(),
             progress.active(),
         );
         self.bar.set_length(progress.tally.contacts());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rivvi::Rivvi;
 use rivvi::clock::{Clock, SystemClock};
-use rivvi::domain::{CallerId, Organization, RunId, RunState, SuppressionSource};
+use rivvi::domain::{CallerId, Organization, RunId, RunState, Sender, SuppressionSource};
 use rivvi::engine::{ImportedRun, NewOrganization};
 use rivvi::import::ImportReport;
 use rivvi::storage::{StorageError, StorageErrorKind};
@@ -15,14 +15,32 @@ use crate::shared::follow::{Finished, follow};
 use crate::shared::job::{Job, JobOptions};
 use crate::shared::outcome::{self, Failure};
 
-/// How often progress is looked at.
-pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+/// How often progress is looked at where time is real.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Who calls or writes.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) name: String,
+    /// The number shown.
+    pub(crate) caller_id: CallerId,
+    /// Who messages come from, if not that number.
+    pub(crate) sender: Option<Sender>,
+}
+
+impl From<CallerId> for Origin {
+    fn from(caller_id: CallerId) -> Self {
+        Self { name: "North Clinic".into(), caller_id, sender: None }
+    }
+}
 
 /// A run in progress, and the engine it runs on.
 #[derive(Debug)]
 pub(crate) struct Undertaking {
     pub(crate) rivvi: Rivvi,
     pub(crate) run_id: RunId,
+    /// How often progress is looked at, in the engine's time.
+    pub(crate) pause: Duration,
     import: Arc<ImportReport>,
     machine: SystemClock,
 }
@@ -33,10 +51,10 @@ impl Undertaking {
         rivvi: Rivvi,
         job: Job,
         options: &JobOptions,
-        from: CallerId,
+        origin: impl Into<Origin>,
         machine: SystemClock,
     ) -> Result<Self, Failure> {
-        let organization = organization(&rivvi, &job, options, from).await?;
+        let organization = organization(&rivvi, &job, options, origin.into()).await?;
         let list = rivvi.suppression_list();
         list.add(organization.id, job.suppress, SuppressionSource::Import, "suppression file", None).await?;
         let known = rivvi.campaigns().list(organization.id, None, 1_000).await?;
@@ -46,7 +64,7 @@ impl Undertaking {
         };
         let ImportedRun { id, report, .. } = rivvi.runs().import(campaign.id, job.sheet).await?;
         eprintln!("{report}");
-        Ok(Self { rivvi, run_id: id, import: report, machine })
+        Ok(Self { rivvi, run_id: id, pause: PAUSE, import: report, machine })
     }
 
     /// Runs until the run is over or `stop` comes, with `beside` beside it.
@@ -56,7 +74,7 @@ impl Undertaking {
         stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Finished, Failure> {
         self.begin().await?;
-        follow(&self.rivvi, beside, self.run_id, self.import.imported, PAUSE, stop).await
+        follow(&self.rivvi, beside, self.run_id, self.import.imported, self.pause, stop).await
     }
 
     /// Starts the run, or has it go on.
@@ -103,27 +121,28 @@ impl Undertaking {
     }
 }
 
-/// The organization of the database, with the number and the limits of the options.
+/// The organization of the database, with the name, the number and the limits of the options.
 async fn organization(
     rivvi: &Rivvi,
     job: &Job,
     options: &JobOptions,
-    from: CallerId,
+    origin: Origin,
 ) -> Result<Organization, Failure> {
     let known = rivvi.organizations().list(None, 1).await?.pop();
     let mut organization = match known {
         Some(organization) => organization,
         None => {
             let new = NewOrganization {
-                name: "North Clinic".into(),
-                caller_id: from,
+                name: origin.name.clone(),
+                caller_id: origin.caller_id,
                 time_zone: chrono_tz::Asia::Jerusalem,
                 region: job.region,
             };
             rivvi.organizations().create(new).await?
         }
     };
-    (organization.region, organization.caller_id) = (job.region, from);
+    (organization.region, organization.caller_id) = (job.region, origin.caller_id);
+    (organization.name, organization.sms_sender) = (origin.name, origin.sender);
     options.limit(&mut organization.limits);
     rivvi.organizations().put(organization.clone()).await?;
     Ok(organization)
