@@ -202,7 +202,7 @@ impl Rivvi {
 
     /// Takes a hit on a [short link](ShortLinks): counts it with its message, and tells where to redirect to. `None` if the
     /// token is none of ours, or nothing is known of its message any more: show the people something useful then. Hits on a
-    /// link within a minute count once.
+    /// link within the same minute of the clock count once.
     ///
     /// # Errors
     /// If the store fails.

@@ -35,7 +35,7 @@ const PAGE: usize = 500;
 enum Answered {
     /// The ledger has it; the archive too, for this person, if its run is over.
     Live {
-        message: Call,
+        message: Box<Call>,
         archived_for: Option<PersonId>,
     },
     Archived(Box<ArchivedCall>),
@@ -164,12 +164,13 @@ impl Inner {
             latest = latest.into_iter().chain(self.message_in(run.id, number).await?).max_by_key(sent_at);
         }
         if let Some(message) = latest {
-            return Ok(Some(Answered::Live { message, archived_for: None }));
+            return Ok(Some(Answered::Live { message: Box::new(message), archived_for: None }));
         }
         for context in self.storage.archive.contexts(org_id, number, now).await? {
             // The ledger has it for a while after its run is over.
             if let Some(message) = self.message_in(context.run_id, number).await? {
-                return Ok(Some(Answered::Live { message, archived_for: Some(context.person_id) }));
+                let (message, archived_for) = (Box::new(message), Some(context.person_id));
+                return Ok(Some(Answered::Live { message, archived_for }));
             }
             let Some(id) = context.last_call_id else { continue };
             let archived = self.archived_call(context.run_id, id).await?;

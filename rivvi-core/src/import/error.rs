@@ -153,6 +153,25 @@ pub enum ImportError {
         /// The headers it has.
         found: Vec<String>,
     },
+    /// Nothing fills a variable of the text of a message.
+    #[error(
+        "{name}: nothing fills the placeholder {{{{ {variable} }}}} of {text}: row {row} has no such column, only {}; add the \
+         column, name it in `columns.{variable}`, give the variable in `variables` of the campaign, or write \
+         {{{{ {variable} | default(\"text instead\") }}}}",
+        list(.found)
+    )]
+    MessageVariableMissing {
+        /// Name of the file.
+        name: String,
+        /// The key of the text in the campaign.
+        text: String,
+        /// The variable.
+        variable: String,
+        /// The header row.
+        row: u64,
+        /// The headers it has.
+        found: Vec<String>,
+    },
 }
 
 /// Longest list of names in a message.

@@ -55,6 +55,9 @@ impl Import {
             // What a transformer adds is known of each row alone.
             rule.check_header(sheet.name(), &table.header)?;
         }
+        if let Some(rule) = rules.messages.as_ref().filter(|_| transformers.is_empty()) {
+            rule.check_header(sheet.name(), &table.header)?;
+        }
         let date_order = date_order(&table, rules)?;
         let resolver = Resolver {
             header: table.header.clone(),

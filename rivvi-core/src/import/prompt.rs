@@ -25,18 +25,7 @@ pub struct PromptRule {
 impl PromptRule {
     /// Finds a variable for which neither the campaign nor the sheet has anything.
     pub(super) fn check_header(&self, name: &str, header: &Header) -> Result<(), ImportError> {
-        let has_column = |variable: &str| {
-            let field = match variable {
-                "is_minor" => return true,
-                "dob" => Some(Field::DateOfBirth),
-                variable => {
-                    let of_person = PersonFields::VARIABLES.contains(&variable);
-                    of_person.then(|| Field::from_name(variable)).flatten()
-                }
-            };
-            field.is_some_and(|field| header.provides(field)) || header.variable(variable)
-        };
-        let known = |variable: &str| self.variables.contains_key(variable) || has_column(variable);
+        let known = |variable: &str| self.variables.contains_key(variable) || fills(header, variable);
         match self.prompt.needed().into_iter().find(|variable| !known(variable)) {
             None => Ok(()),
             Some(variable) => Err(ImportError::PromptVariableMissing {
@@ -60,4 +49,17 @@ impl PromptRule {
         let bytes = self.prompt.render(|name| variables.value(name)).len();
         (bytes > Prompt::BYTES_MAX).then_some(ProblemReason::PromptTooLong { bytes })
     }
+}
+
+/// Whether a sheet with this header can fill a variable.
+pub(super) fn fills(header: &Header, variable: &str) -> bool {
+    let field = match variable {
+        "is_minor" => return true,
+        "dob" => Some(Field::DateOfBirth),
+        variable => {
+            let of_person = PersonFields::VARIABLES.contains(&variable);
+            of_person.then(|| Field::from_name(variable)).flatten()
+        }
+    };
+    field.is_some_and(|field| header.provides(field)) || header.variable(variable)
 }

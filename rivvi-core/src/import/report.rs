@@ -195,8 +195,8 @@ impl fmt::Display for ImportReport {
             "{} rows{stopped}: {} imported, {} duplicates, {} invalid",
             self.rows, self.imported, self.duplicates, self.invalid
         )?;
-        if let Some(landlines) = self.landlines {
-            writeln!(f, "{landlines} imported numbers are landlines, to be called instead of written to")?;
+        if let Some(landlines) = self.landlines.filter(|landlines| *landlines > 0) {
+            writeln!(f, "{landlines} imported numbers are landlines and cannot be written to")?;
         }
         for column in &self.columns {
             let meaning = column.field.map_or("variable", Field::name);

@@ -104,7 +104,7 @@ fn forbidden(source: &str) -> Option<String> {
         let close = if kind == "{{" { "}}" } else { "%}" };
         let mut code = inside.trim_start_matches(['-', '+']);
         loop {
-            let Some(next) = code.chars().next() else { return None };
+            let next = code.chars().next()?;
             if code.starts_with(close) {
                 break;
             }

@@ -441,7 +441,11 @@ async fn property_31_landlines_are_marked_at_import_and_called_instead() {
     }
     let imported = world.import(campaign, &sheet).await;
     assert_eq!(imported.report.landlines, Some(10));
-    assert!(imported.report.to_string().contains("10 imported numbers are landlines"), "{}", imported.report);
+    assert!(
+        imported.report.to_string().contains("10 imported numbers are landlines and cannot"),
+        "{}",
+        imported.report
+    );
     world.rivvi.runs().start(imported.id).await.unwrap();
     world.settle().await;
     assert!(world.gateway.sent().iter().all(|message| message.to.kind() != NumberKind::FixedLine));
@@ -481,6 +485,17 @@ async fn a_row_that_does_not_fill_the_text_is_refused_at_import() {
         "{problems:?}"
     );
     assert!(problems[1].contains("{{ slot }}"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn a_text_that_no_row_can_fill_is_an_error_of_the_sheet() {
+    let world = world(2, quiet()).await;
+    let campaign = "name = 'x'\nchannel = 'sms'\nmessage.text = 'Hello {{ first_name }} {{ nick_name }}'";
+    let definition = CampaignDefinition::from_toml(campaign).unwrap();
+    let campaign = world.rivvi.campaigns().create(world.organization.id, definition).await.unwrap();
+    let sheet = Sheet::from_bytes("people.csv", people(3)).unwrap();
+    let error = world.rivvi.runs().import(campaign.id, sheet).await.unwrap_err().to_string();
+    assert!(error.contains("{{ nick_name }} of message.text: row 1 has no such column"), "{error}");
 }
 
 #[tokio::test]
