@@ -1,7 +1,7 @@
 //! Spreadsheets (xlsx, xls, ods): their worksheets as rows of exact texts.
 //!
 //! A worksheet is held in memory, so what it may take is limited before and while it is read: the unpacked size of the
-//! archive or the extent of an xls file, the width of a row and the length of a cell.
+//! archive, the extent of an xls file or the tables of an ods file, the width of a row and the length of a cell.
 
 use std::io::{self, BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use calamine::{Data, DataType, ExcelDateTime, Ods, Reader, SheetType, SheetVisible, Xls, Xlsx};
 
 use super::error::SheetError;
+use super::ods_limits;
 use super::row::{MAX_COLUMNS, Row, RowFault};
 use super::sheet::{ReadSeek, Sheet, SheetFormat};
 use super::xls_limits::{self, Finding};
@@ -43,6 +44,9 @@ impl Workbook {
             check_extent(&name, sheet.reader()?)?;
         } else {
             check_unpacked_size(&name, sheet.reader()?)?;
+        }
+        if sheet.format() == SheetFormat::Ods {
+            check_tables(&name, sheet.reader()?)?;
         }
         let source = BufReader::new(sheet.reader()?);
         let book = guarded(|| match sheet.format() {
@@ -121,6 +125,22 @@ fn check_extent(name: &str, mut reader: Box<dyn ReadSeek>) -> Result<(), SheetEr
         }
         Finding::Cells(_) => Ok(()),
         Finding::Broken => Err(broken(name.to_owned(), "it is no readable xls workbook")),
+    }
+}
+
+/// Measures an ods file before its decoder trusts it.
+fn check_tables(name: &str, reader: Box<dyn ReadSeek>) -> Result<(), SheetError> {
+    let unreadable = "it is no readable ods workbook";
+    let measured = guarded(|| {
+        let mut archive = zip::ZipArchive::new(BufReader::new(reader)).map_err(|_| unreadable)?;
+        Ok(ods_limits::measure(&mut archive))
+    });
+    match measured.map_err(|detail| broken(name.to_owned(), detail))? {
+        ods_limits::Finding::Bytes(bytes) if bytes > MAX_UNPACKED_BYTES => {
+            Err(SheetError::TooLarge { name: name.to_owned(), limit_bytes: MAX_UNPACKED_BYTES })
+        }
+        ods_limits::Finding::Bytes(_) => Ok(()),
+        ods_limits::Finding::Broken => Err(broken(name.to_owned(), unreadable)),
     }
 }
 
