@@ -39,8 +39,6 @@ pub struct Target {
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-/// What a workbook may take when it is decoded, and its file and rows beside it.
-const MAX_UNPACKED: usize = 1280 * MIB;
 
 impl Target {
     /// A target with the limits that most have: inputs of 64 KiB, a second, 32 MiB.
@@ -53,8 +51,9 @@ impl Target {
         Self { mutations, ..self }
     }
 
-    const fn with_memory(self, memory_max: usize) -> Self {
-        Self { memory_max, ..self }
+    /// A workbook: five seconds, and what it may take when it is decoded, with its file and rows beside it.
+    const fn of_workbook(self) -> Self {
+        Self { memory_max: 1_280 * MIB, time_max: Duration::from_secs(5), ..self }
     }
 
     /// The target of this name.
@@ -83,10 +82,8 @@ pub static TARGETS: [Target; 20] = [
     Target::new("vonage_messages_webhook", vonage::messages, vonage::WORDS),
     Target::new("vonage_sms_webhook", vonage::sms, vonage::WORDS),
     Target::new("windows", windows::next, &[]).with_mutations(1_200),
-    Target::new("workbook", workbook::file, workbook::WORDS).with_memory(MAX_UNPACKED).with_mutations(900),
-    Target::new("workbook_parts", workbook::parts, workbook::WORDS)
-        .with_memory(MAX_UNPACKED)
-        .with_mutations(1_800),
+    Target::new("workbook", workbook::file, workbook::WORDS).of_workbook().with_mutations(900),
+    Target::new("workbook_parts", workbook::parts, workbook::WORDS).of_workbook().with_mutations(1_800),
 ];
 
 /// What it is does not matter, only that it came to be.

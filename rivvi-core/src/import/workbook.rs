@@ -85,7 +85,7 @@ impl Workbook {
     /// The rows of a worksheet that have any cell.
     pub(super) fn rows(&mut self, worksheet: &str) -> Result<Vec<Row>, SheetError> {
         let rows = guarded(|| match &mut self.book {
-            Book::Xlsx(book) => xlsx_rows(book, worksheet).map_err(|_| UNREADABLE),
+            Book::Xlsx(book) => xlsx_rows(book, worksheet),
             Book::Xls(book) => {
                 book.worksheet_range(worksheet).map(|r| range_rows(&r)).map_err(|_| UNREADABLE)
             }
@@ -93,12 +93,16 @@ impl Workbook {
                 book.worksheet_range(worksheet).map(|r| range_rows(&r)).map_err(|_| UNREADABLE)
             }
         });
-        rows.map_err(|detail| broken(self.name.clone(), detail))
+        rows.map_err(|detail| match detail {
+            TOO_LARGE => SheetError::TooLarge { name: self.name.clone(), limit_bytes: MAX_UNPACKED_BYTES },
+            _ => broken(self.name.clone(), detail),
+        })
     }
 }
 
 const PROTECTED: &str = "it is protected by a password";
 const UNREADABLE: &str = "a worksheet cannot be read";
+const TOO_LARGE: &str = "a worksheet is too large";
 
 fn broken(name: String, detail: &str) -> SheetError {
     SheetError::Broken { name, detail: detail.to_owned() }
@@ -170,17 +174,21 @@ fn check_unpacked_size(name: &str, reader: Box<dyn ReadSeek>) -> Result<(), Shee
     }
 }
 
-/// Reads cell by cell, so that one cell far away does not cost the memory of all cells before it.
-fn xlsx_rows<R: Read + Seek>(book: &mut Xlsx<R>, worksheet: &str) -> Result<Vec<Row>, calamine::XlsxError> {
-    let mut cells = book.worksheet_cells_reader(worksheet)?;
+/// Reads cell by cell, so that one cell far away does not cost the memory of all cells before it. A text that cells share
+/// stands in the file once and in memory for each of them, so texts are counted.
+fn xlsx_rows<R: Read + Seek>(book: &mut Xlsx<R>, worksheet: &str) -> Result<Vec<Row>, &'static str> {
+    let mut cells = book.worksheet_cells_reader(worksheet).map_err(|_| UNREADABLE)?;
     let mut rows: Vec<Row> = Vec::new();
     let mut sorted = true;
-    while let Some(cell) = cells.next_cell()? {
+    let mut left = MAX_UNPACKED_BYTES;
+    while let Some(cell) = cells.next_cell().map_err(|_| UNREADABLE)? {
         let (row, column) = cell.get_position();
         let value = Data::from(cell.get_value().clone());
         if value == Data::Empty {
             continue;
         }
+        let text_bytes = value.get_string().map_or(0, |text| text.len() as u64);
+        left = left.checked_sub(text_bytes).ok_or(TOO_LARGE)?;
         let number = u64::from(row) + 1;
         if rows.last().is_none_or(|last| last.number != number) {
             if let Some(last) = rows.last_mut() {
