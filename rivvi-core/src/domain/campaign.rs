@@ -155,7 +155,7 @@ impl CampaignDefinition {
             let inner = error.inner();
             CampaignError {
                 key: key_of(error.path(), || format!("line {}", inner.line())),
-                problem: inner.to_string(),
+                problem: inner.to_string().replace(['\n', '\r'], " "),
             }
         })?;
         reader.end().map_err(|error| CampaignError {
@@ -346,7 +346,7 @@ impl CampaignDefinition {
 }
 
 fn key_of(path: &serde_path_to_error::Path, otherwise: impl FnOnce() -> String) -> String {
-    let path = path.to_string();
+    let path = path.to_string().replace(['\n', '\r'], " ");
     if ["", ".", "?"].contains(&path.as_str()) { otherwise() } else { path }
 }
 

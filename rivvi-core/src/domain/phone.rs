@@ -319,6 +319,26 @@ mod tests {
             }
         }
 
+        /// A number is accepted if and only if its country has it, however it is written.
+        #[test]
+        fn property_03_phone_number_validation_correctness(
+            text in "\\+(9725[0-9]{8}|1[2-9][0-9]{9}|44[0-9]{9,10}|[1-9][0-9]{5,16})",
+            region in "US|IL|GB|DE|IT|BR",
+        ) {
+            let region = Region::new(&region).unwrap();
+            let number = PHONE_NUMBER_UTIL.parse(&text, None).ok();
+            let number = number.filter(|number| PHONE_NUMBER_UTIL.is_valid_number(number));
+            let digits = number.as_ref().and_then(e164_digits).and_then(E164::from_digits);
+            prop_assert_eq!(E164::parse(&text, region).ok(), digits, "{}", text);
+            let Some((number, digits)) = number.zip(digits) else { return Ok(()) };
+            let international = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::International);
+            prop_assert_eq!(E164::parse(&international, region), Ok(digits), "{}", international);
+            if let Some(home) = digits.region() {
+                let national = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::National);
+                prop_assert_eq!(E164::parse(&national, home), Ok(digits), "{} in {}", national, home.as_str());
+            }
+        }
+
         #[test]
         fn any_text_is_safe(text in any::<String>()) {
             let _ = E164::parse(&text, Region::new("US").unwrap());

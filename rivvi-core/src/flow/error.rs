@@ -30,25 +30,30 @@ impl FlowError {
     }
 }
 
-/// One thing that is wrong with a flow.
+/// One thing that is wrong with a flow, told in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowProblem {
     /// The node, written as its [`NodePath`](super::NodePath); `None` if it concerns the flow.
     pub node: Option<String>,
     /// The field, as a path such as `on_timeout.next`, or the line where there is no field.
     pub field: String,
-    /// What is wrong and what was expected. One line.
+    /// What is wrong and what was expected.
     pub problem: String,
 }
 
 impl FlowProblem {
     pub(super) fn at(node: impl ToString, field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { node: Some(node.to_string()), field: field.into(), problem: problem.into() }
+        Self { node: Some(one_line(node.to_string())), ..Self::of_flow(field, problem) }
     }
 
     pub(super) fn of_flow(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { node: None, field: field.into(), problem: problem.into() }
+        Self { node: None, field: one_line(field), problem: one_line(problem) }
     }
+}
+
+/// The text in one line: names in a flow may have several.
+fn one_line(text: impl Into<String>) -> String {
+    text.into().trim().replace(['\n', '\r'], " ")
 }
 
 impl fmt::Display for FlowProblem {

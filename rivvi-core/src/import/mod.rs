@@ -47,6 +47,7 @@ mod header;
 mod header_row;
 mod importer;
 mod message;
+mod ods_limits;
 mod prompt;
 mod report;
 mod resolve;

@@ -1,7 +1,7 @@
 //! Spreadsheets (xlsx, xls, ods): their worksheets as rows of exact texts.
 //!
 //! A worksheet is held in memory, so what it may take is limited before and while it is read: the unpacked size of the
-//! archive or the extent of an xls file, the width of a row and the length of a cell.
+//! archive, the extent of an xls file or the tables of an ods file, the width of a row and the length of a cell.
 
 use std::io::{self, BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use calamine::{Data, DataType, ExcelDateTime, Ods, Reader, SheetType, SheetVisible, Xls, Xlsx};
 
 use super::error::SheetError;
+use super::ods_limits;
 use super::row::{MAX_COLUMNS, Row, RowFault};
 use super::sheet::{ReadSeek, Sheet, SheetFormat};
 use super::xls_limits::{self, Finding};
@@ -43,6 +44,9 @@ impl Workbook {
             check_extent(&name, sheet.reader()?)?;
         } else {
             check_unpacked_size(&name, sheet.reader()?)?;
+        }
+        if sheet.format() == SheetFormat::Ods {
+            check_tables(&name, sheet.reader()?)?;
         }
         let source = BufReader::new(sheet.reader()?);
         let book = guarded(|| match sheet.format() {
@@ -81,7 +85,7 @@ impl Workbook {
     /// The rows of a worksheet that have any cell.
     pub(super) fn rows(&mut self, worksheet: &str) -> Result<Vec<Row>, SheetError> {
         let rows = guarded(|| match &mut self.book {
-            Book::Xlsx(book) => xlsx_rows(book, worksheet).map_err(|_| UNREADABLE),
+            Book::Xlsx(book) => xlsx_rows(book, worksheet),
             Book::Xls(book) => {
                 book.worksheet_range(worksheet).map(|r| range_rows(&r)).map_err(|_| UNREADABLE)
             }
@@ -89,12 +93,16 @@ impl Workbook {
                 book.worksheet_range(worksheet).map(|r| range_rows(&r)).map_err(|_| UNREADABLE)
             }
         });
-        rows.map_err(|detail| broken(self.name.clone(), detail))
+        rows.map_err(|detail| match detail {
+            TOO_LARGE => SheetError::TooLarge { name: self.name.clone(), limit_bytes: MAX_UNPACKED_BYTES },
+            _ => broken(self.name.clone(), detail),
+        })
     }
 }
 
 const PROTECTED: &str = "it is protected by a password";
 const UNREADABLE: &str = "a worksheet cannot be read";
+const TOO_LARGE: &str = "a worksheet is too large";
 
 fn broken(name: String, detail: &str) -> SheetError {
     SheetError::Broken { name, detail: detail.to_owned() }
@@ -124,6 +132,22 @@ fn check_extent(name: &str, mut reader: Box<dyn ReadSeek>) -> Result<(), SheetEr
     }
 }
 
+/// Measures an ods file before its decoder trusts it.
+fn check_tables(name: &str, reader: Box<dyn ReadSeek>) -> Result<(), SheetError> {
+    let unreadable = "it is no readable ods workbook";
+    let measured = guarded(|| {
+        let mut archive = zip::ZipArchive::new(BufReader::new(reader)).map_err(|_| unreadable)?;
+        Ok(ods_limits::measure(&mut archive))
+    });
+    match measured.map_err(|detail| broken(name.to_owned(), detail))? {
+        ods_limits::Finding::Bytes(bytes) if bytes > MAX_UNPACKED_BYTES => {
+            Err(SheetError::TooLarge { name: name.to_owned(), limit_bytes: MAX_UNPACKED_BYTES })
+        }
+        ods_limits::Finding::Bytes(_) => Ok(()),
+        ods_limits::Finding::Broken => Err(broken(name.to_owned(), unreadable)),
+    }
+}
+
 /// Unpacks the archive into nothing, because the sizes it declares need not be true.
 fn check_unpacked_size(name: &str, reader: Box<dyn ReadSeek>) -> Result<(), SheetError> {
     let no_archive = || broken(name.to_owned(), "it is no complete zip archive");
@@ -150,17 +174,21 @@ fn check_unpacked_size(name: &str, reader: Box<dyn ReadSeek>) -> Result<(), Shee
     }
 }
 
-/// Reads cell by cell, so that one cell far away does not cost the memory of all cells before it.
-fn xlsx_rows<R: Read + Seek>(book: &mut Xlsx<R>, worksheet: &str) -> Result<Vec<Row>, calamine::XlsxError> {
-    let mut cells = book.worksheet_cells_reader(worksheet)?;
+/// Reads cell by cell, so that one cell far away does not cost the memory of all cells before it. A text that cells share
+/// stands in the file once and in memory for each of them, so texts are counted.
+fn xlsx_rows<R: Read + Seek>(book: &mut Xlsx<R>, worksheet: &str) -> Result<Vec<Row>, &'static str> {
+    let mut cells = book.worksheet_cells_reader(worksheet).map_err(|_| UNREADABLE)?;
     let mut rows: Vec<Row> = Vec::new();
     let mut sorted = true;
-    while let Some(cell) = cells.next_cell()? {
+    let mut left = MAX_UNPACKED_BYTES;
+    while let Some(cell) = cells.next_cell().map_err(|_| UNREADABLE)? {
         let (row, column) = cell.get_position();
         let value = Data::from(cell.get_value().clone());
         if value == Data::Empty {
             continue;
         }
+        let text_bytes = value.get_string().map_or(0, |text| text.len() as u64);
+        left = left.checked_sub(text_bytes).ok_or(TOO_LARGE)?;
         let number = u64::from(row) + 1;
         if rows.last().is_none_or(|last| last.number != number) {
             if let Some(last) = rows.last_mut() {

@@ -1,5 +1,7 @@
 //! Texts of messages: templates that are filled in for each contact, and links whose followers are counted.
 
+#[doc(hidden)]
+pub mod language;
 mod links;
 mod template;
 

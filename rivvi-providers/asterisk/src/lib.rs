@@ -48,3 +48,16 @@ pub use options::{
     AsteriskOptions, AsteriskOptionsError, AsteriskServer, Hearing, Orphans, Speech, SpeechMedia,
 };
 pub use provider::{Asterisk, ServerStatus};
+
+/// For the fuzzing of the workspace; no part of the interface.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads an event as the connection to a server does, and gives what was understood.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read_event(text: &str) -> Result<impl std::fmt::Debug, String> {
+        crate::ari::Event::read(text)
+    }
+}

@@ -32,3 +32,29 @@ async fn a_long_text_is_read_to_its_end() {
     let speech = Espeak::new().synthesize(&SpeechRequest::new(text, AudioFormat::Mulaw8k)).await.unwrap();
     assert!(speech.len() > 16_000, "{} bytes", speech.len());
 }
+
+/// Any text that is to be said becomes speech, longer texts longer speech.
+#[tokio::test]
+async fn property_29_every_text_becomes_speech() {
+    let words = [
+        "Good morning",
+        "Dana",
+        "your balance is 4,274.12",
+        "שלום",
+        "press 1",
+        "thank you & good bye",
+        "<b>",
+    ];
+    let espeak = Espeak::new();
+    for case in 0..100 {
+        let text: Vec<&str> = (0..=case % 5).map(|place| words[(case + place * 3) % words.len()]).collect();
+        let length = async |text: String| {
+            let request = SpeechRequest::new(text, AudioFormat::Mulaw8k);
+            espeak.synthesize(&request).await.unwrap().len()
+        };
+        let once = length(text.join(". ")).await;
+        assert!(once > 800, "case {case}: a tenth of a second");
+        let twice = length(format!("{}. Good morning. {}", text.join(". "), text.join(". "))).await;
+        assert!(twice > once, "case {case}");
+    }
+}

@@ -66,7 +66,7 @@ async fn a_cancelled_run_hangs_up_and_settles_everyone() {
 }
 
 #[tokio::test]
-async fn at_its_end_a_run_hangs_up_or_lets_finish_as_the_campaign_says() {
+async fn property_07_at_its_end_a_run_hangs_up_or_lets_finish_as_the_campaign_says() {
     for (at_end, hung_up) in [("hang_up", true), ("let_finish", false)] {
         let world = world(3, Behaviour::default()).await;
         let campaign = format!("{CAMPAIGN}\n[run]\nend_after = \"47m\"\nat_end = \"{at_end}\"");
@@ -107,7 +107,7 @@ async fn a_scheduled_run_starts_by_itself_and_another_must_wait() {
 }
 
 #[tokio::test]
-async fn organizations_side_by_side_do_not_starve_each_other() {
+async fn property_09_organizations_side_by_side_do_not_starve_each_other() {
     let world = world(5, Behaviour::default()).await;
     let large = world.import(CAMPAIGN, 400).await;
     let new = NewOrganization {

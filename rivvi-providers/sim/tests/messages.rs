@@ -321,13 +321,13 @@ async fn property_25_deliveries_openings_and_clicks_are_counted() {
     let world = world_with(25, Behaviour::default(), quiet(), |builder| builder.short_links(links)).await;
     let campaign = "name = 'x'\nchannel = 'sms'\nlinks.give = 'https://charity.example/give'\n\
                     message.text = 'Give: {{ links.give }}'\nrun.end_after = '2d'";
-    let run = world.start(campaign, &people(30)).await;
-    while world.gateway.sent().len() < 30 {
+    let run = world.start(campaign, &people(120)).await;
+    while world.gateway.sent().len() < 120 {
         world.step().await;
     }
     let token = |text: &str| text.strip_prefix("Give: https://go.example/").unwrap().to_owned();
     let tokens: Vec<String> = world.gateway.sent().iter().map(|sent| token(sent.text.expose())).collect();
-    for token in tokens.iter().take(7).chain(tokens.iter().take(3)) {
+    for token in tokens.iter().take(100).chain(tokens.iter().take(3)) {
         let target = world.rivvi.follow_link(token).await.unwrap();
         assert_eq!(target.as_deref(), Some("https://charity.example/give"));
     }
@@ -336,7 +336,7 @@ async fn property_25_deliveries_openings_and_clicks_are_counted() {
     let messages = world.rivvi.storage().ledger.tally(run).await.unwrap().messages;
     assert_eq!(
         (messages.delivered, messages.opened, messages.clicks),
-        (30, 7, 7),
+        (120, 100, 100),
         "a minute's hits count once"
     );
 }
@@ -352,7 +352,7 @@ async fn property_26_answers_find_their_message_and_the_host() {
     )
     .await;
     let campaign = "name = 'x'\nchannel = 'sms'\nmessage = { text = 'Hello', on_reply = 'inbox' }";
-    let run = world.start(campaign, &people(100)).await;
+    let run = world.start(campaign, &people(300)).await;
     world.settle().await;
     let noted = world.replies.1.lock().unwrap().clone();
     let mut answered = 0;
@@ -366,7 +366,7 @@ async fn property_26_answers_find_their_message_and_the_host() {
             assert!(of_host <= 1);
         }
     }
-    assert!(answered > 20, "{answered}");
+    assert!(answered > 100, "{answered}");
     let ids: BTreeSet<_> = noted.iter().map(|item| item.id).collect();
     assert_eq!(ids.len(), noted.len());
 }
@@ -402,12 +402,12 @@ async fn property_28_nobody_on_the_suppression_list_is_written_to_and_stop_is_he
     )
     .await;
     let number = |row: u64| E164::from_digits(972_522_000_000 + row).unwrap();
-    let blocked: Vec<E164> = (0..20).map(number).collect();
+    let blocked: Vec<E164> = (0..100).map(number).collect();
     let list = world.rivvi.suppression_list();
     list.add(world.organization.id, blocked.clone(), SuppressionSource::Admin, "", None).await.unwrap();
     let two = "name = 'Two'\nchannel = 'sms'\nmessage.text = 'Hello'\nrun.end_after = '3d'\n\
                [[follow_up]]\nname = 'again'\non = 'delivered'\nafter = '1d'\nsms = 'Again'";
-    let run = world.start(two, &people(100)).await;
+    let run = world.start(two, &people(300)).await;
     world.settle().await;
     let sent = world.gateway.sent();
     assert!(sent.iter().all(|message| !blocked.contains(&message.to)));
@@ -418,7 +418,7 @@ async fn property_28_nobody_on_the_suppression_list_is_written_to_and_stop_is_he
         .filter(|message| is_confirmation(message.text.expose()))
         .map(|message| (message.to, message.at))
         .collect();
-    assert!(confirmed.len() > 20, "{}", confirmed.len());
+    assert!(confirmed.len() > 60, "{}", confirmed.len());
     for (number, at) in &confirmed {
         let theirs: Vec<_> = sent.iter().filter(|message| message.to == *number).collect();
         assert_eq!(theirs.iter().filter(|message| is_confirmation(message.text.expose())).count(), 1);
@@ -427,7 +427,7 @@ async fn property_28_nobody_on_the_suppression_list_is_written_to_and_stop_is_he
             world.rivvi.storage().ledger.number_facts(world.organization.id, *number, world.clock.now());
         assert!(facts.await.unwrap().suppression.is_some());
     }
-    assert_eq!(world.outcomes(run).await.values().sum::<u64>(), 100);
+    assert_eq!(world.outcomes(run).await.values().sum::<u64>(), 300);
 }
 
 #[tokio::test]
@@ -435,21 +435,21 @@ async fn property_31_landlines_are_marked_at_import_and_called_instead() {
     let world = world_with(31, givers(), quiet(), |builder| builder).await;
     let campaign = "name = 'x'\nchannel = 'sms'\nmessage.text = 'Hello {{ first_name }}'\n\
                     [[follow_up]]\nname = 'say'\non = 'no_sms'\nspeech = 'Hello {{ first_name }}'";
-    let mut sheet = people(20);
-    for row in 0..10 {
+    let mut sheet = people(50);
+    for row in 0..100 {
         sheet.push_str(&format!("Line {row},03{:07},\n", 6_000_000 + row));
     }
     let imported = world.import(campaign, &sheet).await;
-    assert_eq!(imported.report.landlines, Some(10));
+    assert_eq!(imported.report.landlines, Some(100));
     assert!(
-        imported.report.to_string().contains("10 imported numbers are landlines and cannot"),
+        imported.report.to_string().contains("100 imported numbers are landlines"),
         "{}",
         imported.report
     );
     world.rivvi.runs().start(imported.id).await.unwrap();
     world.settle().await;
     assert!(world.gateway.sent().iter().all(|message| message.to.kind() != NumberKind::FixedLine));
-    let expected = [(Outcome::Completed, 20), (Outcome::FallbackDelivered, 10)];
+    let expected = [(Outcome::Completed, 50), (Outcome::FallbackDelivered, 100)];
     assert_eq!(world.outcomes(imported.id).await, expected.into());
 }
 

@@ -43,10 +43,13 @@ impl Flow {
 
 /// The error of a text in which `path` cannot be read, named by the node it lies in if that can be found.
 fn malformed(whole: Option<serde_json::Value>, path: &str, line: usize, message: &str) -> FlowError {
-    let problem = message.trim().replace('\n', " ");
     let (node, field) = whole.and_then(|whole| node_of(&whole, path)).unwrap_or((None, path.to_owned()));
     let field = if ["", ".", "?"].contains(&field.as_str()) { format!("line {line}") } else { field };
-    FlowError { problems: vec![FlowProblem { node, field, problem }] }
+    let problem = match node {
+        Some(node) => FlowProblem::at(node, field, message),
+        None => FlowProblem::of_flow(field, message),
+    };
+    FlowError { problems: vec![problem] }
 }
 
 /// The node that a path such as `subflows[0].nodes[2].timeout` leads into, and the rest of the path.

@@ -369,7 +369,8 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn new(key: impl Into<String>, problem: impl fmt::Display) -> Self {
-        Self { key: key.into(), problem: problem.to_string().trim().replace('\n', " ") }
+        let one_line = |text: String| text.trim().replace(['\n', '\r'], " ");
+        Self { key: one_line(key.into()), problem: one_line(problem.to_string()) }
     }
 }
 

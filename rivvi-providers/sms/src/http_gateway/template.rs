@@ -6,16 +6,17 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use minijinja::value::{Value, ValueKind};
-use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, context};
+use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, context};
 use reqwest::Url;
 use rivvi_core::domain::{CallId, E164, MessageEncoding, MessageSize, Secret, Sender};
+use rivvi_core::message::language::{self, BoundedText};
 use rivvi_core::provider::SendSms;
 
 use super::config::{BodyKind, ConfigError, Method as ConfigMethod, RequestConfig};
 
 /// What rendering one template may cost, in instructions.
 const FUEL: u64 = 10_000;
-/// The longest request, in bytes of its rendered body.
+/// The longest text that a template gives, in bytes.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
 const URL: &str = "request.url";
@@ -47,15 +48,14 @@ impl Templates {
         config: &RequestConfig,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<Self, ConfigError> {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
+        let mut environment = language::environment(FUEL);
         let kind = config.body;
         environment.set_auto_escape_callback(move |name| place(name, kind));
         environment.set_formatter(write);
         let mut add = |name: String, source: &str| {
             let added = environment.add_template_owned(name.clone(), source.to_owned());
-            added.map_err(|error| ConfigError::new(name, explain(&error)))
+            added.map_err(|error| ConfigError::new(name.clone(), explain(&error)))?;
+            language::problem(source).map_or(Ok(()), |problem| Err(ConfigError::new(name, problem)))
         };
         add(URL.into(), &config.url)?;
         if let Some(template) = &config.template {
@@ -126,16 +126,20 @@ impl Templates {
             headers.insert(name.clone(), value);
         }
         let body = if self.has_body { Some(Bytes::from(self.fill(BODY, &values)?)) } else { None };
-        if body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
-            return Err(ConfigError::new(BODY, "expected at most 256 KiB once it is filled in"));
-        }
         Ok(Rendered { method: self.method.clone(), url, headers, body })
     }
 
     fn fill(&self, name: &str, values: &Value) -> Result<String, ConfigError> {
         let template = self.environment.get_template(name);
-        let filled = template.and_then(|template| template.render(values));
-        filled.map_err(|error| ConfigError::new(name, explain(&error)))
+        let mut text = BoundedText::new(BODY_BYTES_MAX);
+        let filled = template.and_then(|template| template.render_captured_to(values, &mut text).map(drop));
+        match filled {
+            Ok(()) => Ok(text.into_text()),
+            Err(error) if error.kind() == ErrorKind::WriteFailure => {
+                Err(ConfigError::new(name, "expected at most 256 KiB once it is filled in"))
+            }
+            Err(error) => Err(ConfigError::new(name, explain(&error))),
+        }
     }
 
     /// What templates may use. All but `unicode`, `parts` and `valid_s` are texts.
@@ -166,9 +170,9 @@ fn explain(error: &minijinja::Error) -> String {
     let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
     let kind = error.kind();
     // Details may show values; those of syntax show the template alone.
-    match error.detail().filter(|_| kind == minijinja::ErrorKind::SyntaxError) {
+    match error.detail().filter(|_| kind == ErrorKind::SyntaxError) {
         Some(detail) => format!("{line}{kind}: {detail}"),
-        None if kind == minijinja::ErrorKind::UndefinedError => {
+        None if kind == ErrorKind::UndefinedError => {
             format!(
                 "{line}{kind}: expected a value such as to, from, text, id, or secret.NAME of a secret that is given"
             )

@@ -1,0 +1,2 @@
+#![no_main]
+rivvi_fuzz_libfuzzer::target!("retell_webhook");
