@@ -459,7 +459,7 @@ async fn exhausted_and_too_long_calls_are_followed_by_a_letter() {
     (callees.human, callees.no_answer) = (0, 100);
     (callees.voicemail, callees.busy, callees.rejected, callees.failed) = (0, 0, 0, 0);
     let world = world_with(1, callees, quiet(), |builder| builder).await;
-    let campaign = "name = 'x'\nchannel = 'voice'\nretry.no_answer = { after = '1h', max = 1 }\ncaps.lifetime = 2\n\
+    let campaign = "name = 'x'\nchannel = 'voice'\nretry.no_answer = { after = '1h', max = 5 }\ncaps.lifetime = 2\n\
                     [[follow_up]]\nname = 'letter'\non = ['exhausted', 'too_long']\n\
                     email = { subject = \"We called\\nyou\", text = 'Dear {{ first_name }}' }";
     let mut sheet = people(10);
