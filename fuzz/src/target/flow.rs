@@ -99,13 +99,9 @@ fn lead(flow: &Flow, happens: &[u8]) {
             happening(&session, &effects, number, bytes[0], bytes.get(1).copied().unwrap_or_default());
         let was_over = session.ending().is_some();
         let written = serde_json::to_string(&session).unwrap_or_default();
-        let restored: Session =
-            serde_json::from_str(&written).unwrap_or_else(|error| panic!("{error}: {written}"));
+        let restored = serde_json::from_str(&written).map(|session| step(flow, session, &input, now));
         let (next, what) = step(flow, session, &input, now);
-        assert_eq!(
-            (&next, &what),
-            (&step(flow, restored, &input, now).0, &step_effects(flow, &written, &input, now))
-        );
+        assert_eq!(restored.ok().as_ref(), Some(&(next.clone(), what.clone())), "{written}");
         ends += count_ends(&what);
         assert!(!was_over || what.is_empty(), "it is over");
         assert!(next.ending().is_some() || next.timer().is_some(), "it cannot hang");
@@ -113,15 +109,6 @@ fn lead(flow: &Flow, happens: &[u8]) {
     }
     assert_eq!(ends, usize::from(session.ending().is_some()));
     any(flow.to_mermaid(Some(&Traffic::of_call(&session))));
-}
-
-fn step_effects(
-    flow: &Flow,
-    written: &str,
-    input: &Input,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Vec<Effect> {
-    serde_json::from_str(written).map(|session| step(flow, session, input, now).1).unwrap_or_default()
 }
 
 fn count_ends(effects: &[Effect]) -> usize {
@@ -142,7 +129,12 @@ fn happening(session: &Session, effects: &[Effect], number: usize, kind: u8, mor
         }
         6 => {
             let text = texts[usize::from(more) % texts.len()].to_owned().into();
-            Input::SpeechResult { token, text, confidence: f32::from(more) / 255.0, last: more % 2 == 0 }
+            Input::SpeechResult {
+                token,
+                text,
+                confidence: f32::from(more) / 255.0,
+                last: more.is_multiple_of(2),
+            }
         }
         7 => {
             let found = [Detected::Human, Detected::Voicemail, Detected::Ivr, Detected::Unknown];
@@ -163,7 +155,7 @@ fn happening(session: &Session, effects: &[Effect], number: usize, kind: u8, mor
                 _ => None,
             });
             let values = BTreeMap::from([("when".to_owned(), "noon".to_owned())]).into();
-            Input::ActionResult { key: asked.unwrap_or_default(), done: more % 2 == 0, values }
+            Input::ActionResult { key: asked.unwrap_or_default(), done: more.is_multiple_of(2), values }
         }
         _ if more == 255 => Input::HungUp,
         _ => Input::Start,

@@ -19,6 +19,8 @@ pub const MAX_UNPACKED_BYTES: u64 = 1024 * 1024 * 1024;
 /// Most files in the archive of a workbook; real ones have some dozens.
 const MAX_ARCHIVE_FILES: usize = 10_000;
 
+/// Memory that one cell takes in a row beside its text, at least.
+const CELL_BYTES: u64 = 8;
 /// Memory that the xls decoder takes for one cell, empty or not.
 const XLS_CELL_BYTES: u64 = 128;
 
@@ -188,7 +190,7 @@ fn xlsx_rows<R: Read + Seek>(book: &mut Xlsx<R>, worksheet: &str) -> Result<Vec<
             continue;
         }
         let text_bytes = value.get_string().map_or(0, |text| text.len() as u64);
-        left = left.checked_sub(text_bytes).ok_or(TOO_LARGE)?;
+        left = left.checked_sub(CELL_BYTES + text_bytes).ok_or(TOO_LARGE)?;
         let number = u64::from(row) + 1;
         if rows.last().is_none_or(|last| last.number != number) {
             if let Some(last) = rows.last_mut() {
@@ -198,6 +200,9 @@ fn xlsx_rows<R: Read + Seek>(book: &mut Xlsx<R>, worksheet: &str) -> Result<Vec<
             let mut row = Row::default();
             row.start(number);
             rows.push(row);
+            // The empty cells before this one have their places, too.
+            left =
+                left.checked_sub(CELL_BYTES * u64::from(column).min(MAX_COLUMNS as u64)).ok_or(TOO_LARGE)?;
         }
         if let Some(row) = rows.last_mut() {
             place(row, column as usize, &value);

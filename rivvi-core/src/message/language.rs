@@ -271,13 +271,9 @@ fn wrong_in(tokens: &[Token<'_>], is_statement: bool, concatenations: &mut usize
         };
         match token {
             Token::Word("in") => naming = false,
-            Token::Word(filter) if before == Some(Token::Sign('|')) => {
-                if !FILTERS.contains(filter) {
-                    return Some(format!(
-                        "the filter `{filter}` is not known: expected one of {}",
-                        FILTERS.join(", ")
-                    ));
-                }
+            Token::Word(filter) if before == Some(Token::Sign('|')) && !FILTERS.contains(filter) => {
+                let known = FILTERS.join(", ");
+                return Some(format!("the filter `{filter}` is not known: expected one of {known}"));
             }
             Token::Word(word) if brackets.last() == Some(&Bracket::List) && !CONSTANTS.contains(word) => {
                 return Some("expected constants in a list".into());

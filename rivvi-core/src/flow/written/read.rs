@@ -126,7 +126,7 @@ impl<'a> NodeReader<'a> {
                 NodeKind::Listen {
                     prompt: self.prompt(),
                     phrases: self.phrases(),
-                    confidence_min: self.node.confidence_min.take().unwrap_or(0.0),
+                    confidence_min: self.confidence_min(),
                     input: self.input(),
                     keys,
                 }
@@ -355,6 +355,15 @@ impl<'a> NodeReader<'a> {
             };
             self.problem(field, problem);
         }
+    }
+
+    /// A number that has no notation in JSON would be lost where the flow is stored.
+    fn confidence_min(&mut self) -> f32 {
+        let confidence = self.node.confidence_min.take().unwrap_or(0.0);
+        if !confidence.is_finite() {
+            self.problem("confidence_min", "expected a number from 0 to 1");
+        }
+        confidence
     }
 
     fn problem(&mut self, field: impl Into<String>, problem: impl Into<String>) {
