@@ -32,7 +32,7 @@ macro_rules! __sms_cases {
 /// Makes a test of every case of the suite for providers of text messages, each named like its case and with a harness of its own.
 ///
 /// The argument is a function or closure that returns a future of a
-/// [`SmsHarness`](crate::testkit::sms::VoiceHarness). Attributes before it go to every test.
+/// [`SmsHarness`](crate::testkit::sms::SmsHarness). Attributes before it go to every test.
 #[macro_export]
 macro_rules! sms_conformance {
     ($(#[$attribute:meta])* $factory:expr) => {
