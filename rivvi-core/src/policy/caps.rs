@@ -197,6 +197,9 @@ fn within_date(
     attempts: &[DateTime<Utc>],
     at: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
+    if attempts.len() < cap.get() as usize {
+        return None;
+    }
     let date = clock.date(at.timestamp());
     let same_date = attempts
         .iter()

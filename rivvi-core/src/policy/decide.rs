@@ -8,9 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::follow_up::Upcoming;
-use super::hours::CallingHours;
 use super::rules::{self, LOOK_AGAIN, RING_MIN};
-use super::window::HORIZON;
+use super::window::{ContactHours, HORIZON};
 use crate::domain::{CallId, Contact, Exclusion, Medium, Organization, Outcome, Run, Suppression};
 use crate::storage::{AttemptChange, Change};
 
@@ -36,10 +35,10 @@ impl Policy {
 
     /// May the contact be called at the instant of the question?
     pub fn decide(&self, question: &Question<'_>) -> Decision {
-        match self.first_objection(question) {
-            None => Decision::Allow { until: self.allowed_until(question) },
-            Some((rule, Objection::Wait { until, reason })) => self.defer(question, rule, until, reason),
-            Some((rule, Objection::Never { outcome, exclusion, reason })) => {
+        match self.ask(question) {
+            Ok(until) => Decision::Allow { until },
+            Err((rule, Objection::Wait { until, reason })) => self.defer(question, rule, until, reason),
+            Err((rule, Objection::Never { outcome, exclusion, reason })) => {
                 Decision::Never { outcome, exclusion, rule, reason }
             }
         }
@@ -72,8 +71,8 @@ impl Policy {
         let last = later(question.now, HORIZON);
         let mut at = first.max(later(question.now, TICK));
         for _ in 0..ROUNDS_MAX {
-            match self.first_objection(&Question { now: at, ..*question }) {
-                Some((rule, Objection::Never { outcome, exclusion, reason })) => {
+            match self.ask(&Question { now: at, ..*question }) {
+                Err((rule, Objection::Never { outcome, exclusion, reason })) => {
                     return Decision::Never { outcome, exclusion, rule, reason };
                 }
                 // Waiting that long would keep the run from ever ending.
@@ -81,8 +80,8 @@ impl Policy {
                     let (outcome, exclusion) = (Outcome::Excluded, Some(Exclusion::NoLegalInstant));
                     return Decision::Never { outcome, exclusion, rule, reason };
                 }
-                Some((_, Objection::Wait { until, .. })) => at = until.max(later(at, TICK)),
-                None => return Decision::Defer { until: at, rule, reason },
+                Err((_, Objection::Wait { until, .. })) => at = until.max(later(at, TICK)),
+                Ok(_) => return Decision::Defer { until: at, rule, reason },
             }
         }
         // The rules do not agree on an instant within reach: look again then, rather than never, but not at once.
@@ -90,22 +89,22 @@ impl Policy {
         Decision::Defer { until, rule, reason }
     }
 
-    fn first_objection(&self, question: &Question<'_>) -> Option<(&'static str, Objection)> {
-        self.rules.iter().find_map(|rule| match judge(rule.as_ref(), question) {
-            Finding::Pass | Finding::PassUntil(_) => None,
-            Finding::Wait { until, reason } => Some((rule.name(), Objection::Wait { until, reason })),
-            Finding::Never { outcome, exclusion, reason } => {
-                Some((rule.name(), Objection::Never { outcome, exclusion, reason }))
+    /// Until when no rule objects, at most a day; or the first objection.
+    fn ask(&self, question: &Question<'_>) -> Result<DateTime<Utc>, (&'static str, Objection)> {
+        let mut allowed_until = later(question.now, TimeDelta::days(1));
+        for rule in &self.rules {
+            match judge(rule.as_ref(), question) {
+                Finding::Pass => {}
+                Finding::PassUntil(end) => allowed_until = allowed_until.min(end),
+                Finding::Wait { until, reason } => {
+                    return Err((rule.name(), Objection::Wait { until, reason }));
+                }
+                Finding::Never { outcome, exclusion, reason } => {
+                    return Err((rule.name(), Objection::Never { outcome, exclusion, reason }));
+                }
             }
-        })
-    }
-
-    fn allowed_until(&self, question: &Question<'_>) -> DateTime<Utc> {
-        let far = later(question.now, TimeDelta::days(1));
-        self.rules.iter().fold(far, |until, rule| match judge(rule.as_ref(), question) {
-            Finding::PassUntil(end) => until.min(end),
-            _ => until,
-        })
+        }
+        Ok(allowed_until)
     }
 }
 
@@ -187,14 +186,15 @@ pub struct RunTerms {
     pub run: Arc<Run>,
     /// The organization, as it is now.
     pub organization: Arc<Organization>,
-    /// The campaign's hours, in the contact's own zone.
-    pub hours: CallingHours,
+    /// When its contacts may be called.
+    pub hours: ContactHours,
 }
 
 impl RunTerms {
     /// The terms of a run of an organization.
     pub fn new(run: Arc<Run>, organization: Arc<Organization>) -> Self {
-        let hours = run.definition.hours();
+        let office = organization.office_hours.clone().map(|hours| (hours, organization.time_zone));
+        let hours = ContactHours::new(run.definition.hours(), office);
         Self { run, organization, hours }
     }
 }

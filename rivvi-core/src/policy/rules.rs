@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::caps::{AttemptHistory, CapKind, CapVerdict};
 use super::decide::{Finding, Question, Rule};
-use super::window::{Constraint, HORIZON, next_legal};
+use super::window::HORIZON;
 use crate::domain::{Ending, Exclusion, Medium, Outcome, RunState};
 
 /// The least time a call must be able to ring inside its legal interval; a call does not start later than this
@@ -182,16 +182,6 @@ impl Rule for InsideWindow {
     }
 
     fn judge(&self, question: &Question<'_>) -> Finding {
-        let terms = question.terms;
-        let office = terms.organization.office_hours.as_ref();
-        let constraints: Vec<Constraint<'_>> = question
-            .contact
-            .zones
-            .zones
-            .iter()
-            .map(|zone| Constraint { hours: &terms.hours, zone })
-            .chain(office.map(|hours| Constraint { hours, zone: terms.organization.time_zone }))
-            .collect();
         let never = || {
             Finding::exclude(
                 Exclusion::NoLegalInstant,
@@ -200,7 +190,10 @@ impl Rule for InsideWindow {
         };
         let mut from = question.now;
         loop {
-            let Some(interval) = next_legal(&constraints, from, HORIZON) else { return never() };
+            let hours = &question.terms.hours;
+            let Some(interval) = hours.next_legal(&question.contact.zones.zones, from) else {
+                return never();
+            };
             match interval.until {
                 Some(until) if until.signed_duration_since(interval.from) < RING_MIN => from = until,
                 _ if interval.from > question.now => {

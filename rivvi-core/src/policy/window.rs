@@ -4,11 +4,15 @@
 //! and its calendar date is not blacked out. So a window that starts inside a spring gap opens with the first instant
 //! after the gap, a window inside an autumn fold opens twice, and a date the zone skipped never opens at all.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use foldhash::HashMap;
 
 use super::hours::CallingHours;
 use super::wall::{LARGEST_SHIFT, WallClock, instant};
+use super::zone::CandidateZones;
 
 /// How far ahead to look for a legal instant, unless the caller knows better: 400 days, a year and its holidays.
 pub const HORIZON: TimeDelta = TimeDelta::days(400);
@@ -32,6 +36,48 @@ pub struct Interval {
     pub from: DateTime<Utc>,
     /// The first instant after it; `None` if it never ends.
     pub until: Option<DateTime<Utc>>,
+}
+
+/// When the contacts of a run may be called: the campaign's hours on the wall clock of every zone the callee may be in, and
+/// the organization's office hours on its own.
+#[derive(Debug, Clone)]
+pub struct ContactHours {
+    campaign: CallingHours,
+    office: Option<(CallingHours, Tz)>,
+    /// What was found last for contacts of these zones: they are many, and their zones are few.
+    found: Arc<Mutex<HashMap<CandidateZones, Found>>>,
+}
+
+/// The legal stretch that is the first for every instant from `since` on.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    since: DateTime<Utc>,
+    stretch: Interval,
+}
+
+impl ContactHours {
+    /// The hours of a campaign and, with their zone, those of its organization.
+    pub fn new(campaign: CallingHours, office: Option<(CallingHours, Tz)>) -> Self {
+        Self { campaign, office, found: Arc::default() }
+    }
+
+    /// The first legal stretch for a contact of these zones from an instant on, as [`next_legal`] finds it within
+    /// [`HORIZON`].
+    pub fn next_legal(&self, zones: &CandidateZones, from: DateTime<Utc>) -> Option<Interval> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Found { since, stretch }) = found.get(zones)
+            && *since <= from
+            && stretch.until.is_none_or(|until| from < until)
+        {
+            return Some(Interval { from: stretch.from.max(from), ..*stretch });
+        }
+        let campaign = zones.iter().map(|zone| Constraint { hours: &self.campaign, zone });
+        let office = self.office.iter().map(|(hours, zone)| Constraint { hours, zone: *zone });
+        let constraints: Vec<Constraint<'_>> = campaign.chain(office).collect();
+        let stretch = next_legal(&constraints, from, HORIZON)?;
+        found.insert(zones.clone(), Found { since: from, stretch });
+        Some(stretch)
+    }
 }
 
 /// Whether an instant is legal under every constraint.

@@ -64,9 +64,10 @@ impl Case {
     }
 
     fn office(mut self, toml: &str, zone: Tz) -> Self {
-        let organization = Arc::make_mut(&mut self.terms.organization);
+        let mut organization = Organization::clone(&self.terms.organization);
         organization.office_hours = Some(toml::from_str::<CallingHours>(toml).unwrap());
         organization.time_zone = zone;
+        self.terms = RunTerms::new(self.terms.run, organization.into());
         self
     }
 
