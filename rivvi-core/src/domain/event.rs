@@ -1,5 +1,7 @@
 //! What the journal records.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -95,9 +97,9 @@ pub enum Event {
         /// Until when.
         until: DateTime<Utc>,
         /// The rule that decided.
-        rule: String,
+        rule: Cow<'static, str>,
         /// Its finding.
-        reason: String,
+        reason: Cow<'static, str>,
     },
     /// A call is about to be placed: every rule allowed it at this instant.
     CallIntended {
@@ -212,9 +214,9 @@ pub enum Event {
         /// Its name.
         step: String,
         /// The rule that decided.
-        rule: String,
+        rule: Cow<'static, str>,
         /// Its finding.
-        reason: String,
+        reason: Cow<'static, str>,
     },
     /// The contact calls back.
     CalledBack {
@@ -251,9 +253,9 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         exclusion: Option<Exclusion>,
         /// The rule that decided.
-        rule: String,
+        rule: Cow<'static, str>,
         /// Its finding.
-        reason: String,
+        reason: Cow<'static, str>,
     },
     /// A campaign got a version.
     CampaignRevised {

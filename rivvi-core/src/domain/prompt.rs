@@ -1,5 +1,6 @@
 //! What an agent is told to say and to do.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -75,7 +76,10 @@ pub struct ContactVariables<'a> {
     campaign: &'a BTreeMap<String, String>,
     columns: &'a BTreeMap<String, String>,
     fields: &'a PersonFields,
-    person: BTreeMap<&'static str, String>,
+    number: E164,
+    today: Option<NaiveDate>,
+    /// Of use to prompts alone, so read when the first asks.
+    person: OnceCell<BTreeMap<&'static str, String>>,
 }
 
 impl<'a> ContactVariables<'a> {
@@ -86,23 +90,33 @@ impl<'a> ContactVariables<'a> {
         person: &'a PersonFields,
         number: E164,
     ) -> Self {
-        Self { campaign, columns, fields: person, person: person.variables(number) }
+        Self { campaign, columns, fields: person, number, today: None, person: OnceCell::new() }
     }
 
     /// The same with what agents are told beside: `dob`, the date of birth, and `is_minor`, which is `true`, `false` or
     /// `unknown` on this day.
     #[must_use]
     pub fn on(mut self, today: NaiveDate) -> Self {
-        let is_minor = match self.fields.is_minor(today) {
-            Some(true) => "true",
-            Some(false) => "false",
-            None => "unknown",
-        };
-        self.person.insert("is_minor", is_minor.to_owned());
-        if let Some(born) = self.person.get("date_of_birth").cloned() {
-            self.person.insert("dob", born);
-        }
+        self.today = Some(today);
+        self.person = OnceCell::new();
         self
+    }
+
+    fn person(&self) -> &BTreeMap<&'static str, String> {
+        self.person.get_or_init(|| {
+            let mut person = self.fields.variables(self.number);
+            let Some(today) = self.today else { return person };
+            let is_minor = match self.fields.is_minor(today) {
+                Some(true) => "true",
+                Some(false) => "false",
+                None => "unknown",
+            };
+            person.insert("is_minor", is_minor.to_owned());
+            if let Some(born) = person.get("date_of_birth").cloned() {
+                person.insert("dob", born);
+            }
+            person
+        })
     }
 
     /// Variables of the campaign and columns of the contact by their names; a column counts unless it is empty where the
@@ -116,7 +130,7 @@ impl<'a> ContactVariables<'a> {
 
     /// The value of a variable, if it has one.
     pub fn value(&self, name: &str) -> Option<&str> {
-        let person = self.person.get(name).map(String::as_str);
+        let person = self.person().get(name).map(String::as_str);
         let column = || self.columns.get(name).map(String::as_str).filter(|value| !value.is_empty());
         let campaign = || self.campaign.get(name).map(String::as_str);
         person.or_else(column).or_else(campaign).filter(|value| !value.trim().is_empty())

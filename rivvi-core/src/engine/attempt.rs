@@ -112,13 +112,16 @@ impl Inner {
     ) -> PlaceCall {
         let definition = &terms.run.definition;
         let known = known_of(terms, contact).on(now.date_naive());
-        let mut variables = known.texts();
+        let columns = contact.variables.expose();
+        let mut variables =
+            if definition.variables.is_empty() { columns.clone() } else { Arc::new(known.texts()) };
         let (mut agent_id, mut flow) = (definition.agent_id.clone(), definition.flow.clone());
         let mut prompt = definition.prompt_for(&known);
         match contact.status.plan.step(definition).map(|step| &step.action) {
             Some(FollowUpAction::Speech(speech)) => {
                 // It was filled in without an error when the call was intended.
                 let text = self.fill(terms, contact, &speech.text, None).unwrap_or_default();
+                let variables = Arc::make_mut(&mut variables);
                 variables.insert(SPEECH_TEXT.to_owned(), text);
                 variables
                     .extend(speech.language.clone().map(|language| (SPEECH_LANGUAGE.to_owned(), language)));

@@ -1,8 +1,8 @@
 //! Putting an engine together.
 
-use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
+use foldhash::HashMap;
 use tokio::sync::Notify;
 
 use super::breaker::Breaker;
@@ -151,7 +151,7 @@ impl Builder {
         if let Some(problem) = self.config.problem() {
             return Err(BuildError::Config(problem));
         }
-        let mut breakers = HashMap::new();
+        let mut breakers = HashMap::default();
         let names = self.voice.iter().map(|provider| provider.name());
         let names = names.chain(self.sms.iter().map(|provider| provider.name()));
         for name in names.chain(self.email.iter().map(|provider| provider.name())) {
@@ -159,7 +159,7 @@ impl Builder {
                 return Err(BuildError::SameName(name.to_string()));
             }
         }
-        let mut actions = HashMap::new();
+        let mut actions = HashMap::default();
         for action in self.actions {
             let name = action.name().to_owned();
             if actions.insert(name.clone(), action).is_some() {

@@ -14,26 +14,42 @@ use crate::provider::{
 
 /// A provider of whatever medium.
 #[derive(Debug, Clone)]
-pub(super) enum Carrier {
+pub(super) struct Carrier {
+    pub(super) name: ProviderName,
+    pub(super) provider: AnyProvider,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum AnyProvider {
     Voice(Arc<dyn VoiceProvider>),
     Sms(Arc<dyn SmsProvider>),
     Email(Arc<dyn EmailProvider>),
 }
 
-impl Carrier {
-    pub(super) fn name(&self) -> ProviderName {
-        match self {
-            Self::Voice(provider) => provider.name(),
-            Self::Sms(provider) => provider.name(),
-            Self::Email(provider) => provider.name(),
-        }
+impl From<&Arc<dyn VoiceProvider>> for Carrier {
+    fn from(provider: &Arc<dyn VoiceProvider>) -> Self {
+        Self { name: provider.name(), provider: AnyProvider::Voice(provider.clone()) }
     }
+}
 
+impl From<&Arc<dyn SmsProvider>> for Carrier {
+    fn from(provider: &Arc<dyn SmsProvider>) -> Self {
+        Self { name: provider.name(), provider: AnyProvider::Sms(provider.clone()) }
+    }
+}
+
+impl From<&Arc<dyn EmailProvider>> for Carrier {
+    fn from(provider: &Arc<dyn EmailProvider>) -> Self {
+        Self { name: provider.name(), provider: AnyProvider::Email(provider.clone()) }
+    }
+}
+
+impl Carrier {
     /// What it can do, in the words of voice: a message is looked up like a call, and never hung up.
     pub(super) fn capabilities(&self) -> VoiceCapabilities {
-        match self {
-            Self::Voice(provider) => provider.capabilities(),
-            Self::Sms(provider) => {
+        match &self.provider {
+            AnyProvider::Voice(provider) => provider.capabilities(),
+            AnyProvider::Sms(provider) => {
                 let sms = provider.capabilities();
                 VoiceCapabilities {
                     idempotent_placement: sms.idempotent_sending,
@@ -44,7 +60,7 @@ impl Carrier {
                     ..VoiceCapabilities::default()
                 }
             }
-            Self::Email(provider) => VoiceCapabilities {
+            AnyProvider::Email(provider) => VoiceCapabilities {
                 calls_per_second: provider.emails_per_second(),
                 ..VoiceCapabilities::default()
             },
@@ -53,14 +69,14 @@ impl Carrier {
 
     /// Whether it tells what became of a message.
     pub(super) fn receipts(&self) -> bool {
-        matches!(self, Self::Sms(provider) if provider.capabilities().receipts)
+        matches!(&self.provider, AnyProvider::Sms(provider) if provider.capabilities().receipts)
     }
 
     /// Looks an attempt up.
     pub(super) async fn find(&self, call: &Call) -> Result<CallLookup, ProviderError> {
-        match self {
-            Self::Voice(provider) => provider.find_call(&query(call)).await,
-            Self::Sms(provider) => {
+        match &self.provider {
+            AnyProvider::Voice(provider) => provider.find_call(&query(call)).await,
+            AnyProvider::Sms(provider) => {
                 let query = FindSms {
                     message_id: call.id,
                     reference: call.provider_ref.clone(),
@@ -72,17 +88,17 @@ impl Carrier {
                     SmsLookup::NotFound => CallLookup::NotFound,
                 })
             }
-            Self::Email(provider) => {
-                Err(ProviderError::not_sent(&provider.name(), "find_email", ProviderErrorKind::Unsupported))
+            AnyProvider::Email(_) => {
+                Err(ProviderError::not_sent(&self.name, "find_email", ProviderErrorKind::Unsupported))
             }
         }
     }
 
     /// Ends a call.
     pub(super) async fn hang_up(&self, call: &Call) -> Result<(), ProviderError> {
-        match self {
-            Self::Voice(provider) => provider.hang_up(&query(call)).await,
-            _ => Err(ProviderError::not_sent(&self.name(), "hang_up", ProviderErrorKind::Unsupported)),
+        match &self.provider {
+            AnyProvider::Voice(provider) => provider.hang_up(&query(call)).await,
+            _ => Err(ProviderError::not_sent(&self.name, "hang_up", ProviderErrorKind::Unsupported)),
         }
     }
 
@@ -90,19 +106,19 @@ impl Carrier {
     pub(super) fn paces(&self, terms: &RunTerms) -> Vec<Pace> {
         let (run, organization) = (&terms.run, &terms.organization);
         let (limits, own) = (&organization.limits, &run.definition.limits);
-        let mut rates = vec![(PaceKey::Provider(self.name()), self.capabilities().calls_per_second)];
-        match self {
-            Self::Voice(_) => rates.extend([
+        let mut rates = vec![(PaceKey::Provider(self.name.clone()), self.capabilities().calls_per_second)];
+        match &self.provider {
+            AnyProvider::Voice(_) => rates.extend([
                 (PaceKey::Organization(run.org_id), limits.calls_per_second),
                 (PaceKey::Campaign(run.campaign_id), own.calls_per_second),
                 (PaceKey::CallerId(organization.caller_id), limits.caller_id_calls_per_second),
             ]),
-            Self::Sms(_) | Self::Email(_) => rates.extend([
+            AnyProvider::Sms(_) | AnyProvider::Email(_) => rates.extend([
                 (PaceKey::Messages(run.org_id), limits.messages_per_second),
                 (PaceKey::CampaignMessages(run.campaign_id), own.messages_per_second),
             ]),
         }
-        if let Self::Sms(provider) = self {
+        if let AnyProvider::Sms(provider) = &self.provider {
             let rate = provider.capabilities().sender_messages_per_second;
             rates.extend(senders(terms).into_iter().map(|sender| (PaceKey::Sender(sender), rate)));
         }
@@ -138,9 +154,9 @@ impl Inner {
     /// The providers of a medium, the one to be preferred first.
     pub(super) fn carriers_of(&self, medium: Medium) -> Vec<Carrier> {
         match medium {
-            Medium::Voice => self.voice.iter().cloned().map(Carrier::Voice).collect(),
-            Medium::Sms => self.sms.iter().cloned().map(Carrier::Sms).collect(),
-            Medium::Email => self.email.iter().cloned().map(Carrier::Email).collect(),
+            Medium::Voice => self.voice.iter().map(Carrier::from).collect(),
+            Medium::Sms => self.sms.iter().map(Carrier::from).collect(),
+            Medium::Email => self.email.iter().map(Carrier::from).collect(),
         }
     }
 
@@ -149,6 +165,6 @@ impl Inner {
         Medium::ALL
             .into_iter()
             .flat_map(|medium| self.carriers_of(medium))
-            .find(|carrier| carrier.name() == *name)
+            .find(|carrier| carrier.name == *name)
     }
 }

@@ -1,17 +1,17 @@
 //! From due contacts to placed calls.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use foldhash::HashMap;
 use futures::future::join_all;
 
 use super::Inner;
 use super::attempt::{send_email, send_sms};
 use super::breaker::Allowance;
-use super::carrier::Carrier;
+use super::carrier::{AnyProvider, Carrier};
 use crate::domain::{
     Call, CallDetail, CallId, Contact, Lease, Medium, Money, NumberKind, ProviderName, RunId, RunState,
 };
@@ -27,8 +27,8 @@ use crate::storage::{BeginCalls, Change, Limited, RunQuery, StorageError};
 /// A call whose lease this node holds and that is to be placed.
 #[derive(Debug)]
 pub(super) struct Placement {
-    pub(super) call: Call,
-    pub(super) contact: Contact,
+    /// Boxed, for a placement is moved often before it is placed.
+    pub(super) begun: Box<(Call, Contact)>,
     pub(super) terms: Arc<RunTerms>,
     pub(super) carrier: Carrier,
     /// After this reading of the monotonic clock the right to place it may have passed to another node.
@@ -142,10 +142,11 @@ impl Inner {
             // The last contact of the run may be settled now.
             self.upkeep_wake.notify_one();
         }
-        for (call, contact) in begun.calls {
-            let lane = lanes.iter().find(|lane| lane.medium == call.medium());
+        for begun in begun.calls {
+            let lane = lanes.iter().find(|lane| lane.medium == begun.0.medium());
             let Some(carrier) = lane.and_then(|lane| lane.carrier.clone()) else { continue };
-            round.placements.push(Placement { call, contact, terms: terms.clone(), carrier, valid_until });
+            let (begun, terms) = (Box::new(begun), terms.clone());
+            round.placements.push(Placement { begun, terms, carrier, valid_until });
         }
         if begun.limited == Some(Limited::Concurrency) {
             round.full.push(run.id);
@@ -218,7 +219,7 @@ impl Inner {
     async fn close_lane(&self, lane: &Lane, begun: &[(Call, Contact)], now: DateTime<Utc>) {
         let used = begun.iter().filter(|(call, _)| call.medium() == lane.medium).count() as u32;
         if let (Some(carrier), true, 0) = (&lane.carrier, lane.is_trial, used) {
-            self.breakers().entry(carrier.name()).and_modify(|breaker| breaker.give_back_trial(now));
+            self.breakers().entry(carrier.name.clone()).and_modify(|breaker| breaker.give_back_trial(now));
         }
         let unused = lane.granted.saturating_sub(used);
         if unused > 0 {
@@ -235,7 +236,7 @@ impl Inner {
     ) -> Result<(Carrier, u32), DateTime<Utc>> {
         let mut next_at = now + Duration::from_secs(60);
         for carrier in self.carriers_of(medium) {
-            let allowance = match self.breakers().get_mut(&carrier.name()) {
+            let allowance = match self.breakers().get_mut(&carrier.name) {
                 Some(breaker) => breaker.allowance(now),
                 None => Allowance::Free,
             };
@@ -247,9 +248,9 @@ impl Inner {
                 Allowance::Trial => 1,
                 Allowance::Free => u32::MAX,
             };
-            let is_connected = match &carrier {
-                Carrier::Voice(provider) => self.is_connected(provider).await,
-                Carrier::Sms(_) | Carrier::Email(_) => true,
+            let is_connected = match &carrier.provider {
+                AnyProvider::Voice(provider) => self.is_connected(provider).await,
+                AnyProvider::Sms(_) | AnyProvider::Email(_) => true,
             };
             if is_connected {
                 return Ok((carrier, calls_max));
@@ -291,20 +292,21 @@ impl Inner {
 
     /// Asks the provider for an attempt, once, and tells what came of it.
     pub(super) async fn place(&self, placement: Placement) -> Vec<CallInput> {
-        let Placement { call, contact, terms, carrier, valid_until } = placement;
+        let Placement { begun, terms, carrier, valid_until } = &placement;
+        let (call, contact) = &**begun;
         let (id, token) = (call.id, call.lease.token);
         let now = self.clock.now();
         let input = |fact| CallInput { call: CallRef::Id(id), fact };
         // The node may have been paused since it committed the intent, or the whole machine suspended, during which
         // the monotonic clock may have stood still.
         let held_until = call.lease.until - self.config.place_timeout;
-        if self.clock.monotonic() >= valid_until || now >= held_until || now >= call.dial_before {
+        if self.clock.monotonic() >= *valid_until || now >= held_until || now >= call.dial_before {
             // No fault of the contact, so it does not count against it.
             let kind = ProviderErrorKind::Unavailable;
             return vec![input(CallFact::NotPlaced { token, kind, retry_after: Some(Duration::ZERO) })];
         }
-        let answer = self.ask(&carrier, &call, &contact, &terms, now).await;
-        self.note_health(&carrier.name(), answer.as_ref().err());
+        let answer = self.ask(carrier, call, contact, terms, now).await;
+        self.note_health(&carrier.name, answer.as_ref().err());
         let now = self.clock.now();
         match answer {
             Ok((reference, cost)) => {
@@ -318,7 +320,8 @@ impl Inner {
             Err(error) => {
                 tracing::warn!(call = %id, %error, "an attempt was not confirmed");
                 if error.kind.needs_a_person() {
-                    self.pause_for(call.run_id, &error).await;
+                    // Boxed, for it is large and rare, and there are as many futures of this kind as calls.
+                    Box::pin(self.pause_for(call.run_id, &error)).await;
                 }
                 let kind = error.kind;
                 vec![input(match error.delivery {
@@ -340,22 +343,22 @@ impl Inner {
         terms: &RunTerms,
         now: DateTime<Utc>,
     ) -> Result<(Option<String>, Option<Money>), ProviderError> {
-        let name = carrier.name();
-        let late = |operation| ProviderError::unknown(&name, operation, ProviderErrorKind::Timeout);
-        let no_message = || ProviderError::not_sent(&name, "send", ProviderErrorKind::InvalidNumber);
+        let name = &carrier.name;
+        let late = |operation| ProviderError::unknown(name, operation, ProviderErrorKind::Timeout);
+        let no_message = || ProviderError::not_sent(name, "send", ProviderErrorKind::InvalidNumber);
         let message = call.detail.message.as_deref();
-        match carrier {
-            Carrier::Voice(provider) => {
+        match &carrier.provider {
+            AnyProvider::Voice(provider) => {
                 let request = self.place_call(call, contact, terms, now);
                 let placed = self.within(provider.place_call(&request)).await;
                 placed.unwrap_or_else(|| Err(late("place_call"))).map(|placed| (placed.reference, None))
             }
-            Carrier::Sms(provider) => {
+            AnyProvider::Sms(provider) => {
                 let request = send_sms(call, message.ok_or_else(no_message)?, terms);
                 let sent = self.within(provider.send_sms(&request)).await;
                 sent.unwrap_or_else(|| Err(late("send_sms"))).map(|sent| (sent.reference, sent.cost))
             }
-            Carrier::Email(provider) => {
+            AnyProvider::Email(provider) => {
                 let request = message.and_then(|message| send_email(call, message, terms));
                 let request = request.ok_or_else(no_message)?;
                 let sent = self.within(provider.send_email(&request)).await;
@@ -383,7 +386,7 @@ impl Inner {
 
     pub(super) fn breakers(
         &self,
-    ) -> std::sync::MutexGuard<'_, std::collections::HashMap<ProviderName, super::breaker::Breaker>> {
+    ) -> std::sync::MutexGuard<'_, HashMap<ProviderName, super::breaker::Breaker>> {
         self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -444,7 +447,7 @@ impl Due<'_> {
         match &decision {
             Decision::Never { outcome, exclusion, rule, reason } if !definition.follow_up.is_empty() => {
                 let (outcome, exclusion) = (*outcome, *exclusion);
-                let refused = Hindrance::Refused { outcome, exclusion, rule, reason: reason.to_string() };
+                let refused = Hindrance::Refused { outcome, exclusion, rule, reason: reason.clone() };
                 return hinder(contact, definition, &refused, now);
             }
             // Of those who may be contacted.
@@ -470,7 +473,7 @@ impl Due<'_> {
             Err(reason) => return hinder(contact, definition, &Hindrance::NoText { reason }, now),
         };
         let lease = Lease { node: inner.node, token: Lease::FIRST_TOKEN, until: now + inner.config.lease };
-        let (provider, caller_id) = (carrier.name(), terms.organization.caller_id);
+        let (provider, caller_id) = (carrier.name.clone(), terms.organization.caller_id);
         begin(contact, decision, now, || Intent { call_id, provider, caller_id, lease, message })
     }
 

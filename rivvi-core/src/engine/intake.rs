@@ -24,7 +24,7 @@ pub(super) struct Intake {
 
 #[derive(Debug)]
 struct Waiting {
-    inputs: Vec<CallInput>,
+    inputs: Arc<[CallInput]>,
     done: oneshot::Sender<Result<Vec<Applied>, Arc<StorageError>>>,
 }
 
@@ -40,6 +40,7 @@ impl Inner {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
+        let inputs: Arc<[CallInput]> = inputs.into();
         // A leader may be cancelled, as web servers do with requests whose client went away. What it had taken is
         // queued again: applying inputs twice has the effect of once.
         for _ in 0..CANCELLED_MAX {
@@ -89,8 +90,15 @@ impl Inner {
             let take = take.count();
             queue.drain(..take).collect()
         };
-        let inputs: Vec<CallInput> = batch.iter().flat_map(|waiting| &waiting.inputs).cloned().collect();
-        match self.apply(inputs, true).await {
+        let applied = match &batch[..] {
+            [alone] => self.apply(&alone.inputs, true).await,
+            batch => {
+                let inputs: Vec<CallInput> =
+                    batch.iter().flat_map(|waiting| waiting.inputs.iter()).cloned().collect();
+                self.apply(&inputs, true).await
+            }
+        };
+        match applied {
             Ok(applied) => {
                 let mut applied = applied.into_iter();
                 for waiting in batch {
@@ -110,10 +118,10 @@ impl Inner {
     /// Applies inputs in one transaction, and wakes who may have something to do now.
     pub(super) async fn apply(
         &self,
-        inputs: Vec<CallInput>,
+        inputs: &[CallInput],
         keep_unmatched: bool,
     ) -> Result<Vec<Applied>, StorageError> {
-        let mut applied = self.apply_once(&inputs, keep_unmatched).await?;
+        let mut applied = self.apply_once(inputs, keep_unmatched).await?;
         // Runs whose terms were not at hand: read them, and apply their inputs again.
         while !applied.1.is_empty() {
             let mut found = false;
@@ -123,7 +131,7 @@ impl Inner {
             if !found {
                 break;
             }
-            applied = self.apply_once(&inputs, keep_unmatched).await?;
+            applied = self.apply_once(inputs, keep_unmatched).await?;
         }
         self.wake();
         Ok(applied.0)
@@ -143,8 +151,9 @@ impl Inner {
         };
         let unknown = VoiceCapabilities::default();
         let carriers = Medium::ALL.into_iter().flat_map(|medium| self.carriers_of(medium));
-        let capabilities: Vec<_> =
-            carriers.map(|carrier| (carrier.name(), carrier.capabilities(), carrier.receipts())).collect();
+        let capabilities: Vec<_> = carriers
+            .map(|carrier| (carrier.name.clone(), carrier.capabilities(), carrier.receipts()))
+            .collect();
         let decide = |contact: &Contact, call: &Call, input: &CallInput| -> Option<Change> {
             let Some(run) = self.terms.at_hand(contact.run_id) else {
                 missing.lock().unwrap_or_else(PoisonError::into_inner).insert(contact.run_id);

@@ -43,12 +43,13 @@ mod terms;
 mod tick;
 mod webhook_copies;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use foldhash::HashMap;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;

@@ -117,8 +117,8 @@ impl Inner {
         if items.is_empty() {
             return Ok(());
         }
-        let inputs = items.iter().map(|item| CallInput::from(item.update.clone())).collect();
-        let applied = self.apply(inputs, false).await?;
+        let inputs: Vec<_> = items.iter().map(|item| CallInput::from(item.update.clone())).collect();
+        let applied = self.apply(&inputs, false).await?;
         let mut matched: Vec<ItemId> = Vec::new();
         for (item, applied) in items.into_iter().zip(applied) {
             if applied != Applied::Unmatched || self.archive_inbound(&item.update).await? {

@@ -55,7 +55,7 @@ impl Inner {
             Lookup::ByCallId => true,
         };
         if can_look {
-            let late = || ProviderError::not_sent(&provider.name(), "find_call", ProviderErrorKind::Timeout);
+            let late = || ProviderError::not_sent(&provider.name, "find_call", ProviderErrorKind::Timeout);
             match self.within(provider.find(&call)).await.unwrap_or_else(|| Err(late())) {
                 Ok(CallLookup::Found(updates)) => {
                     self.end_if_due(&call, &terms, &provider, &capabilities).await;
@@ -133,8 +133,7 @@ impl Inner {
             return Ok(None);
         }
         let again = Placement {
-            call: call.clone(),
-            contact,
+            begun: Box::new((call.clone(), contact)),
             terms: terms.clone(),
             carrier: provider.clone(),
             valid_until,

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::Inner;
-use super::carrier::Carrier;
 use super::completer::put_call_log;
 use crate::domain::{
     Call, CallId, CampaignDefinition, ContactId, E164, Medium, Message, OrgId, Organization, PersonId,
@@ -206,8 +205,8 @@ impl Inner {
         self.storage.ledger.finish_outbox(vec![item.id]).await?;
         let Some(id) = item.call_id else { return Ok(()) };
         let Some(call) = self.storage.ledger.call(id).await? else { return Ok(()) };
-        let (Some(Carrier::Sms(provider)), Some(sender), Some(text)) = (
-            self.carrier(&call.provider),
+        let (Some(provider), Some(sender), Some(text)) = (
+            self.sms.iter().find(|provider| provider.name() == call.provider),
             call.detail.message.as_ref().and_then(|message| message.sender.clone()),
             item.parameters.expose().get("text"),
         ) else {

@@ -1,7 +1,8 @@
 //! The terms of runs, kept at hand.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::HashMap;
 
 use super::Inner;
 use crate::domain::{Run, RunId};

@@ -89,8 +89,10 @@ impl Inner {
 
     /// What a provider or a hook of the host answers, or `None` if that takes too long.
     pub(super) async fn within<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
-        let timeout = self.clock.sleep_until(self.clock.now() + self.config.place_timeout);
-        match select(pin!(asked), timeout).await {
+        let until = self.clock.now() + self.config.place_timeout;
+        // Sleep that nobody waits for is not even begun.
+        let timeout = async { self.clock.sleep_until(until).await };
+        match select(pin!(asked), pin!(timeout)).await {
             Either::Left((answer, _)) => Some(answer),
             Either::Right(_) => None,
         }

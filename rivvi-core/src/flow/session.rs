@@ -67,7 +67,7 @@ impl Session {
     /// The conversation of a call that is about to be placed: its variables, and what is known of the person under the
     /// names `phone`, `first_name`, `last_name`, `date_of_birth`, `email` and `language`.
     pub fn for_call(call: &PlaceCall) -> Self {
-        let mut variables = call.variables.expose().clone();
+        let mut variables = BTreeMap::clone(call.variables.expose());
         let person = call.person.variables(call.to);
         variables.extend(person.into_iter().map(|(name, value)| (name.to_owned(), value)));
         Self::new(variables)

@@ -50,7 +50,7 @@ pub fn begin(
         change.status.attempts += 1;
         change.attempt = Some(AttemptChange::Add(now));
     }
-    change.call = Some(call);
+    change.call = Some(Box::new(call));
     counted(change)
 }
 
@@ -65,27 +65,24 @@ pub fn refuse(contact: &Contact, decision: Decision, now: DateTime<Utc>) -> Chan
         Decision::Allow { .. } => return change,
         Decision::Defer { until, rule, reason } => {
             change.status.state = ContactState::Waiting { due_at: until };
-            change.events.push(Event::ContactDeferred {
-                until,
-                rule: rule.into(),
-                reason: reason.into_owned(),
-            });
+            change.events.push(Event::ContactDeferred { until, rule: rule.into(), reason });
         }
         Decision::Never { outcome, exclusion, rule, reason } => {
             change.status.state = ContactState::Settled { outcome, exclusion, at: now };
-            change.events.push(Event::ContactSettled {
-                outcome,
-                exclusion,
-                rule: rule.into(),
-                reason: reason.into_owned(),
-            });
+            change.events.push(Event::ContactSettled { outcome, exclusion, rule: rule.into(), reason });
         }
     }
     counted(change)
 }
 
 /// Settles a contact that waits while its run ends. A contact that does not wait is left as it is.
-pub fn withdraw(contact: &Contact, outcome: Outcome, rule: &str, reason: &str, now: DateTime<Utc>) -> Change {
+pub fn withdraw(
+    contact: &Contact,
+    outcome: Outcome,
+    rule: &'static str,
+    reason: &'static str,
+    now: DateTime<Utc>,
+) -> Change {
     let mut change = unchanged(contact, now);
     if !waits(contact) {
         return change;

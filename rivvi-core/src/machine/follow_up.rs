@@ -1,5 +1,7 @@
 //! From what attempts came to, to what follows.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::begin::{counted, unchanged};
@@ -19,9 +21,9 @@ pub(super) struct Conclusion<'a> {
     /// The reason, if the outcome is [`Outcome::Excluded`].
     pub(super) exclusion: Option<Exclusion>,
     /// The rule that decided, for the journal.
-    pub(super) rule: &'a str,
+    pub(super) rule: &'static str,
     /// Its finding, for the journal.
-    pub(super) reason: &'a str,
+    pub(super) reason: Cow<'static, str>,
 }
 
 /// Begins what the plan says to the conclusion. Returns when the next follow-up may begin; `None` if the contact is
@@ -52,7 +54,7 @@ pub(super) fn conclude(
     }
     let next = next(change, definition);
     if next.is_none() {
-        settle(change, outcome, exclusion, conclusion.rule, conclusion.reason);
+        settle(change, outcome, exclusion, conclusion.rule, conclusion.reason.clone());
     }
     next
 }
@@ -129,13 +131,13 @@ pub(super) fn next(change: &mut Change, definition: &CampaignDefinition) -> Opti
 pub(super) fn pass_over(
     change: &mut Change,
     definition: &CampaignDefinition,
-    rule: &str,
-    reason: &str,
+    rule: &'static str,
+    reason: Cow<'static, str>,
 ) -> Option<DateTime<Utc>> {
     let plan = &change.status.plan;
     if let Some(follow_up) = plan.step(definition) {
-        let (step, rule, reason) = (follow_up.name.clone(), rule.to_owned(), reason.to_owned());
-        change.events.push(Event::FollowUpSkipped { step, rule, reason });
+        let (step, reason) = (follow_up.name.clone(), reason.clone());
+        change.events.push(Event::FollowUpSkipped { step, rule: rule.into(), reason });
     }
     let outcome = plan.outcome(definition, Outcome::Exhausted);
     let exclusion = plan.exclusion().filter(|_| outcome == Outcome::Excluded);
@@ -157,10 +159,15 @@ pub(super) fn wait(change: &mut Change, definition: &CampaignDefinition, at: Dat
     }
 }
 
-fn settle(change: &mut Change, outcome: Outcome, exclusion: Option<Exclusion>, rule: &str, reason: &str) {
+fn settle(
+    change: &mut Change,
+    outcome: Outcome,
+    exclusion: Option<Exclusion>,
+    rule: &'static str,
+    reason: Cow<'static, str>,
+) {
     change.status.state = ContactState::Settled { outcome, exclusion, at: change.at };
-    let (rule, reason) = (rule.to_owned(), reason.to_owned());
-    change.events.push(Event::ContactSettled { outcome, exclusion, rule, reason });
+    change.events.push(Event::ContactSettled { outcome, exclusion, rule: rule.into(), reason });
 }
 
 /// What keeps the attempt that is due from being made.
@@ -183,7 +190,7 @@ pub enum Hindrance {
         /// The rule.
         rule: &'static str,
         /// Its finding.
-        reason: String,
+        reason: Cow<'static, str>,
     },
 }
 
@@ -206,7 +213,7 @@ pub fn hinder(
                 outcome: Outcome::Excluded,
                 exclusion: Some(Exclusion::NoSms),
                 rule: "number_kind",
-                reason: "a landline cannot receive text messages",
+                reason: "a landline cannot receive text messages".into(),
             };
             conclude(&mut change, contact, None, definition, &conclusion)
         }
@@ -216,15 +223,15 @@ pub fn hinder(
                 outcome: Outcome::Exhausted,
                 exclusion: None,
                 rule: "message",
-                reason,
+                reason: reason.clone().into(),
             };
             conclude(&mut change, contact, None, definition, &conclusion)
         }
         Hindrance::Refused { rule, reason, .. } if contact.status.plan.is_in_follow_up() => {
-            pass_over(&mut change, definition, rule, reason)
+            pass_over(&mut change, definition, rule, reason.clone())
         }
         Hindrance::Refused { outcome, exclusion, rule, reason } => {
-            let (outcome, exclusion) = (*outcome, *exclusion);
+            let (outcome, exclusion, reason) = (*outcome, *exclusion, reason.clone());
             let events = refused(outcome);
             let conclusion = Conclusion { events, outcome, exclusion, rule, reason };
             conclude(&mut change, contact, None, definition, &conclusion)
@@ -271,7 +278,7 @@ pub fn look_again(
                 outcome: Outcome::Unknown,
                 exclusion: None,
                 rule: "receipt",
-                reason: "nobody told in time what became of the message",
+                reason: "nobody told in time what became of the message".into(),
             };
             if let Some(at) = conclude(&mut change, contact, Some(awaits.message), definition, &conclusion) {
                 wait(&mut change, definition, at);

@@ -105,7 +105,7 @@ impl Settling<'_> {
             return;
         };
         let change = std::mem::replace(&mut self.change, super::begin::unchanged(contact, self.terms.now));
-        let mut own = Settling { change, call: before.clone(), terms: self.terms };
+        let mut own = Settling { change, call: Box::new(before.clone()), terms: self.terms };
         own.take_effects(contact, &fact, item_id);
         step_inbound(&mut own.call, event, told_at, self.terms.now);
         let Settling { change, call: after, .. } = own;
@@ -158,7 +158,7 @@ impl Settling<'_> {
         }
     }
 
-    fn wait_until(&mut self, until: DateTime<Utc>, reason: &str) {
+    fn wait_until(&mut self, until: DateTime<Utc>, reason: &'static str) {
         self.change.status.state = ContactState::Waiting { due_at: until };
         let (rule, reason) = ("inbound".into(), reason.into());
         self.change.events.push(Event::ContactDeferred { until, rule, reason });

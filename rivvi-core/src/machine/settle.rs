@@ -1,5 +1,6 @@
 //! From what is told about a call to its contact.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -52,7 +53,8 @@ pub fn settle(
     terms: &SettleTerms<'_>,
     item_id: impl FnOnce() -> ItemId,
 ) -> Option<Change> {
-    let mut settling = Settling { change: unchanged(contact, terms.now), call: call.clone(), terms };
+    let mut settling =
+        Settling { change: unchanged(contact, terms.now), call: Box::new(call.clone()), terms };
     if let CallFact::Told { event: CallEvent::CalledBack { inbound, event }, at } = &input.fact {
         settling.called_back(contact, inbound, (event, *at), item_id);
         return settling.finish(call);
@@ -70,7 +72,7 @@ pub fn settle(
 
 pub(super) struct Settling<'a> {
     pub(super) change: Change,
-    pub(super) call: Call,
+    pub(super) call: Box<Call>,
     pub(super) terms: &'a SettleTerms<'a>,
 }
 
@@ -327,7 +329,7 @@ impl Settling<'_> {
                     outcome: Outcome::Unknown,
                     exclusion: None,
                     rule: "at_most_once",
-                    reason: "the fate of the call is not known",
+                    reason: "the fate of the call is not known".into(),
                 },
             ),
             Disposition::Sent => self.sent(contact),
@@ -413,12 +415,12 @@ impl Settling<'_> {
             Ok(at) => self.wait(at, cause, number),
             Err((rule, reason, ..)) if self.change.status.plan.is_in_follow_up() => {
                 let next =
-                    follow_up::pass_over(&mut self.change, &self.terms.run.run.definition, rule, &reason);
+                    follow_up::pass_over(&mut self.change, &self.terms.run.run.definition, rule, reason);
                 self.plan_follow_ups(contact, next);
             }
             Err((rule, reason, outcome, exclusion)) => {
                 let events = follow_up::refused(outcome);
-                self.conclude(contact, &Conclusion { events, outcome, exclusion, rule, reason: &reason });
+                self.conclude(contact, &Conclusion { events, outcome, exclusion, rule, reason });
             }
         }
     }
@@ -429,7 +431,7 @@ impl Settling<'_> {
         while let Some(from) = next {
             next = match self.legal_from(contact, from) {
                 Ok(at) => return follow_up::wait(&mut self.change, definition, at),
-                Err((rule, reason, ..)) => follow_up::pass_over(&mut self.change, definition, rule, &reason),
+                Err((rule, reason, ..)) => follow_up::pass_over(&mut self.change, definition, rule, reason),
             };
         }
     }
@@ -468,11 +470,14 @@ impl Settling<'_> {
     }
 
     /// A human answered.
-    fn reached(&mut self, contact: &Contact, reason: &str) {
-        let mut events = vec![PlanEvent::AnsweredHuman];
-        events.extend(self.lasted_too_long().then_some(PlanEvent::TooLong));
+    fn reached(&mut self, contact: &Contact, reason: &'static str) {
+        let events: &[PlanEvent] = if self.lasted_too_long() {
+            &[PlanEvent::AnsweredHuman, PlanEvent::TooLong]
+        } else {
+            &[PlanEvent::AnsweredHuman]
+        };
         let (outcome, exclusion, rule) = (Outcome::Completed, None, "disposition");
-        self.conclude(contact, &Conclusion { events: &events, outcome, exclusion, rule, reason });
+        self.conclude(contact, &Conclusion { events, outcome, exclusion, rule, reason: reason.into() });
     }
 
     /// Whether the call lasted as long as it may, give or take what providers round.
@@ -484,7 +489,13 @@ impl Settling<'_> {
     }
 
     /// No human was reached, and no retry is left.
-    fn exhausted(&mut self, contact: &Contact, cause: Option<RetryCause>, rule: &str, reason: &str) {
+    fn exhausted(
+        &mut self,
+        contact: &Contact,
+        cause: Option<RetryCause>,
+        rule: &'static str,
+        reason: impl Into<Cow<'static, str>>,
+    ) {
         let what = match (self.call.medium(), cause) {
             (Medium::Voice, Some(cause)) => Some(PlanEvent::of(cause)),
             (Medium::Voice, None) => None,
@@ -492,17 +503,18 @@ impl Settling<'_> {
         };
         let events: Vec<PlanEvent> = what.into_iter().chain([PlanEvent::Exhausted]).collect();
         let (outcome, exclusion) = (Outcome::Exhausted, None);
+        let reason = reason.into();
         self.conclude(contact, &Conclusion { events: &events, outcome, exclusion, rule, reason });
     }
 
     /// The contact cannot be reached in this way, now or later.
-    fn exclude(&mut self, contact: &Contact, exclusion: Exclusion, rule: &str, reason: &str) {
+    fn exclude(&mut self, contact: &Contact, exclusion: Exclusion, rule: &'static str, reason: &'static str) {
         let events: &[PlanEvent] = match (self.call.medium(), exclusion) {
             (Medium::Voice, _) => &[],
             (_, Exclusion::NoSms) => &[PlanEvent::NoSms, PlanEvent::Undelivered],
             _ => &[PlanEvent::Undelivered],
         };
-        let (outcome, exclusion) = (Outcome::Excluded, Some(exclusion));
+        let (outcome, exclusion, reason) = (Outcome::Excluded, Some(exclusion), reason.into());
         self.conclude(contact, &Conclusion { events, outcome, exclusion, rule, reason });
     }
 
@@ -561,9 +573,9 @@ impl Settling<'_> {
         }
     }
 
-    fn delivered(&mut self, contact: &Contact, reason: &str) {
+    fn delivered(&mut self, contact: &Contact, reason: &'static str) {
         let (outcome, exclusion, rule) = (Outcome::Completed, None, "delivery");
-        let events = &[PlanEvent::Delivered];
+        let (events, reason) = (&[PlanEvent::Delivered], reason.into());
         self.conclude(contact, &Conclusion { events, outcome, exclusion, rule, reason });
     }
 
@@ -588,7 +600,7 @@ impl Settling<'_> {
             failure if failure.is_temporary() => self.retry(contact, RetryCause::Failed),
             failure => {
                 let reason = format!("the message was not delivered: {}", failure.name());
-                self.exhausted(contact, None, rule, &reason);
+                self.exhausted(contact, None, rule, reason);
             }
         }
     }
@@ -602,8 +614,8 @@ impl Settling<'_> {
         &mut self,
         outcome: Outcome,
         exclusion: Option<Exclusion>,
-        rule: &str,
-        reason: &str,
+        rule: &'static str,
+        reason: &'static str,
     ) {
         self.change.status.state = ContactState::Settled { outcome, exclusion, at: self.terms.now };
         self.change.events.push(Event::ContactSettled {
@@ -615,7 +627,7 @@ impl Settling<'_> {
     }
 
     fn finish(mut self, before: &Call) -> Option<Change> {
-        if self.call == *before {
+        if *self.call == *before {
             return None;
         }
         if self.change.events.is_empty() {
@@ -627,7 +639,7 @@ impl Settling<'_> {
 }
 
 /// Why there is no legal instant: rule, finding, outcome and exclusion.
-type Refusal = (&'static str, std::borrow::Cow<'static, str>, Outcome, Option<Exclusion>);
+type Refusal = (&'static str, Cow<'static, str>, Outcome, Option<Exclusion>);
 
 /// Clicks counted of one message.
 const CLICKS_MAX: u32 = 64;

@@ -206,7 +206,7 @@ pub struct PlaceCall {
     /// What is known of the person.
     pub person: PersonFields,
     /// Variables of the campaign and of the contact; the contact's win.
-    pub variables: Personal<BTreeMap<String, String>>,
+    pub variables: Personal<Arc<BTreeMap<String, String>>>,
     /// How long to let it ring.
     pub ring_timeout: Duration,
     /// The longest the call may last.

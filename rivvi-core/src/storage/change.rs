@@ -24,7 +24,7 @@ pub struct Change {
     /// The new status of the contact; its sequence number counts the events below.
     pub status: ContactStatus,
     /// The call that begins or changes.
-    pub call: Option<Call>,
+    pub call: Option<Box<Call>>,
     /// What changes about the attempts at the number.
     pub attempt: Option<AttemptChange>,
     /// A number to be suppressed, as by [`Ledger::suppress`](super::Ledger::suppress) but without its journal entry.

@@ -25,9 +25,9 @@ use crate::provider::{CallRef, CallUpdate};
 #[derive(Debug, Default)]
 pub struct WorkingSet {
     // Boxed, for the maps move what they hold.
-    contacts: HashMap<ContactId, Box<HeldContact>>,
-    calls: HashMap<CallId, Box<HeldCall>>,
-    references: HashMap<(ProviderName, String), CallId>,
+    contacts: foldhash::HashMap<ContactId, Box<HeldContact>>,
+    calls: foldhash::HashMap<CallId, Box<HeldCall>>,
+    references: foldhash::HashMap<(ProviderName, String), CallId>,
     tallies: BTreeMap<RunId, RunTally>,
     entries: Vec<JournalEntry>,
     attempts: Vec<(Call, AttemptChange)>,
@@ -120,7 +120,7 @@ impl WorkingSet {
             self.hold_contact(contact);
             self.commit(id, change);
             if let (Some(call), Some(contact)) = (call, self.contact(id)) {
-                begun.push((call, contact.clone()));
+                begun.push((*call, contact.clone()));
             }
         }
         begun
@@ -146,7 +146,7 @@ impl WorkingSet {
                 continue;
             };
             let id = contact.id;
-            let call = Box::new(change.call.as_ref().unwrap_or(call).clone());
+            let call = change.call.clone().unwrap_or_else(|| Box::new(call.clone()));
             applied.push(Applied::Changed { call, status: change.status.clone() });
             self.commit(id, change);
         }
@@ -198,8 +198,8 @@ impl WorkingSet {
         contact.now.status = change.status;
         contact.changed = true;
         if let Some(call) = change.call {
-            self.attempts.extend(change.attempt.map(|attempt| (call.clone(), attempt)));
-            self.put_call(call);
+            self.attempts.extend(change.attempt.map(|attempt| (Call::clone(&call), attempt)));
+            self.put_call(*call);
         }
         self.suppressions.extend(change.suppress);
         self.outbox.extend(change.outbox);

@@ -218,7 +218,7 @@ pub fn place_call(n: u64) -> PlaceCall {
         flow: run.definition.flow.clone(),
         prompt: None,
         person: contact.person,
-        variables: Personal::new(variables()),
+        variables: Personal::new(Arc::new(variables())),
         ring_timeout: Duration::from_secs(30),
         max_duration: Duration::from_secs(540),
     }

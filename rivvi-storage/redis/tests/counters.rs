@@ -40,8 +40,8 @@ fn journal(org_id: OrgId, run: RunId) -> Vec<JournalEntry> {
             events.push(Event::ContactSettled {
                 outcome: Outcome::Completed,
                 exclusion: None,
-                rule: String::new(),
-                reason: String::new(),
+                rule: "".into(),
+                reason: "".into(),
             });
         }
         let aggregate = Aggregate::Contact(ContactId::of_row(run, row));

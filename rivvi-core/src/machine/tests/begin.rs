@@ -46,7 +46,7 @@ fn a_deferred_contact_waits_without_an_attempt() {
     let change = begin(&contact, defer, at(5), || panic!("no call is made"));
     assert_eq!(change.status.state, ContactState::Waiting { due_at: at(60) });
     assert_eq!((change.status.attempts, change.attempt, change.call), (0, None, None));
-    let rule = "calling_window".to_owned();
+    let rule = "calling_window".into();
     let deferred = Event::ContactDeferred { until: at(60), rule, reason: "closed".into() };
     assert_eq!(change.events, [deferred]);
 }
@@ -59,7 +59,7 @@ fn a_refused_contact_is_settled() {
     let (outcome, exclusion) = (Outcome::Excluded, Some(Exclusion::Suppressed));
     assert_eq!(change.status.state, ContactState::Settled { outcome, exclusion, at: at(5) });
     assert_eq!((change.attempt, change.call), (None, None));
-    let rule = "suppression".to_owned();
+    let rule = "suppression".into();
     let settled = Event::ContactSettled { outcome, exclusion, rule, reason: "listed".into() };
     assert_eq!(change.events, [settled]);
 }

@@ -168,7 +168,7 @@ impl Scene {
             policy: Policy::new(),
             now: at(0),
             contact,
-            call: change.call.clone().unwrap(),
+            call: *change.call.clone().unwrap(),
             past: Vec::new(),
             journal: Vec::new(),
             outbox: Vec::new(),
@@ -219,7 +219,7 @@ impl Scene {
     /// Commits what the machine makes of a fact. Returns whether anything changed.
     pub(super) fn tell(&mut self, fact: CallFact) -> bool {
         let Some(change) = self.ask(fact) else { return false };
-        assert_ne!(change.call.as_ref(), Some(&self.call), "a change changes the call");
+        assert_ne!(change.call.as_deref(), Some(&self.call), "a change changes the call");
         let before = self.call.clone();
         self.commit(Some(&before), change);
         true
@@ -254,7 +254,7 @@ impl Scene {
     /// Commits a change of the contact alone.
     pub(super) fn commit_contact(&mut self, change: Change) {
         assert!(!change.events.is_empty() && change.call.is_none());
-        let call = Some(self.call.clone());
+        let call = Some(Box::new(self.call.clone()));
         let before = self.call.clone();
         self.commit(Some(&before), Change { call, ..change });
     }
@@ -273,7 +273,7 @@ impl Scene {
             assert_eq!(self.contact.status.state, after, "an outcome is kept");
         }
         change.count(&self.contact, before, &mut self.tally);
-        let call = change.call.unwrap();
+        let call = *change.call.unwrap();
         match change.attempt {
             Some(AttemptChange::Add(_)) => self.attempts.push(call.id),
             Some(AttemptChange::Remove) => self.attempts.retain(|id| *id != call.id),

@@ -1,8 +1,7 @@
 //! The journal in memory.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
+use foldhash::HashMap;
 
 use crate::domain::{Aggregate, JournalEntry};
 
@@ -14,9 +13,13 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    pub(super) fn append(&mut self, entry: JournalEntry) {
-        self.by_aggregate.entry(entry.aggregate).or_default().push(self.entries.len());
-        self.entries.push(entry);
+    /// Appends entries of one aggregate.
+    pub(super) fn append(&mut self, aggregate: Aggregate, entries: impl IntoIterator<Item = JournalEntry>) {
+        let first = self.entries.len();
+        self.entries.extend(entries);
+        // Enough for a contact's import and one call.
+        let places = self.by_aggregate.entry(aggregate).or_insert_with(|| Vec::with_capacity(8));
+        places.extend(first..self.entries.len());
     }
 
     /// The sequence number of the last entry of an aggregate, 0 if it has none.

@@ -1,5 +1,7 @@
 //! The ledger in memory.
 
+use std::ops::Bound;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -74,6 +76,7 @@ impl Ledger for MemoryStorage {
         let ids: Vec<ContactId> = of_run(&state, id, None).take(limit).map(|contact| contact.id).collect();
         for contact_id in &ids {
             state.contacts.remove(contact_id);
+            state.contact_ids.remove(contact_id);
             for call_id in state.calls_of.remove(contact_id).unwrap_or_default() {
                 let call = state.calls.remove(&call_id);
                 if let Some((provider, reference)) = call.and_then(|c| Some((c.provider, c.provider_ref?))) {
@@ -106,6 +109,7 @@ impl Ledger for MemoryStorage {
             if let ContactState::Waiting { due_at } = contact.status.state {
                 state.due_of(&contact).insert((due_at, contact.id));
             }
+            state.contact_ids.insert(contact.id);
             state.contacts.insert(contact.id, contact);
             added += 1;
         }
@@ -169,11 +173,12 @@ impl Ledger for MemoryStorage {
             let Some(id) = state.first_due(request.run_id, request.now) else { break Limited::NothingDue };
             let Some(contact) = state.contacts.get(&id) else { break Limited::NothingDue };
             let change = decide(contact, &state.number_facts(contact.org_id, contact.number));
-            let call = change.call.clone();
+            let call_id = change.call.as_ref().map(|call| call.id);
             state.commit(id, change);
             begun.taken += 1;
+            let call = call_id.and_then(|id| state.calls.get(&id));
             if let (Some(call), Some(contact)) = (call, state.contacts.get(&id)) {
-                begun.calls.push((call, contact.clone()));
+                begun.calls.push((Call::clone(call), contact.clone()));
             }
         };
         begun.limited = Some(reason);
@@ -200,24 +205,24 @@ impl Ledger for MemoryStorage {
         Ok(ids
             .into_iter()
             .filter_map(|id| {
-                let mut call = state.calls.get(&id)?.clone();
+                let mut call = Call::clone(state.calls.get(&id)?);
                 call.lease =
                     Lease { node: request.node, token: call.lease.token + 1, until: request.hold_until };
                 call.check_at = Some(request.hold_until);
-                state.put_call(call.clone());
+                state.put_call(Box::new(call.clone()));
                 Some(call)
             })
             .collect())
     }
 
     async fn call(&self, id: CallId) -> Result<Option<Call>, StorageError> {
-        Ok(self.state().calls.get(&id).cloned())
+        Ok(self.state().calls.get(&id).map(|call| Call::clone(call)))
     }
 
     async fn calls_of(&self, contacts: &[ContactId]) -> Result<Vec<Call>, StorageError> {
         let state = self.state();
         let ids = contacts.iter().filter_map(|contact| state.calls_of.get(contact)).flatten();
-        Ok(ids.filter_map(|id| state.calls.get(id)).cloned().collect())
+        Ok(ids.filter_map(|id| state.calls.get(id)).map(|call| Call::clone(call)).collect())
     }
 
     async fn live_calls(
@@ -229,7 +234,7 @@ impl Ledger for MemoryStorage {
         let state = self.state();
         let live = state.live_of_run.get(&run_id).into_iter().flatten();
         let later = live.filter(|id| after.is_none_or(|after| **id > after));
-        Ok(later.take(limit).filter_map(|id| state.calls.get(id)).cloned().collect())
+        Ok(later.take(limit).filter_map(|id| state.calls.get(id)).map(|call| Call::clone(call)).collect())
     }
 
     async fn number_facts(
@@ -386,7 +391,7 @@ impl Ledger for MemoryStorage {
         let mut state = self.state();
         for entry in entries {
             if entry.sequence > state.journal.last_sequence(entry.aggregate) {
-                state.journal.append(entry);
+                state.journal.append(entry.aggregate, [entry]);
             }
         }
         Ok(())
@@ -441,7 +446,7 @@ fn apply(
         return Applied::Unmatched;
     };
     let Some(change) = settle(contact, call, &input) else { return Applied::Unchanged };
-    let call = Box::new(change.call.as_ref().unwrap_or(call).clone());
+    let call = change.call.clone().unwrap_or_else(|| Box::new(call.clone()));
     let (id, status) = (contact.id, change.status.clone());
     state.commit(id, change);
     Applied::Changed { call, status }
@@ -450,8 +455,10 @@ fn apply(
 fn of_run(state: &State, run_id: RunId, after: Option<ContactId>) -> impl Iterator<Item = &Contact> {
     let first = ContactId::of_row(run_id, 0);
     let last = ContactId::of_row(run_id, u64::MAX);
-    let of_run = state.contacts.range(first..=last).map(|(_, contact)| contact);
-    of_run.filter(move |contact| after.is_none_or(|after| contact.id > after))
+    let after = after.filter(|after| *after >= first).map(|after| after.min(last));
+    let from = after.map_or(Bound::Included(first), Bound::Excluded);
+    let later = state.contact_ids.range((from, Bound::Included(last)));
+    later.filter_map(|id| state.contacts.get(id))
 }
 
 fn append_to_organization(state: &mut State, org_id: OrgId, at: DateTime<Utc>, event: Event) {

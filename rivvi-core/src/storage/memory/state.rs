@@ -1,8 +1,9 @@
 //! What the store holds, and how a change is committed to it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use foldhash::HashMap;
 
 use super::journal::Journal;
 use crate::domain::{
@@ -32,11 +33,14 @@ pub(super) struct State {
     pub(super) run_keys: HashMap<(CampaignId, String), RunId>,
     pub(super) tallies: HashMap<RunId, RunTally>,
 
-    pub(super) contacts: BTreeMap<ContactId, Contact>,
+    pub(super) contacts: HashMap<ContactId, Contact>,
+    /// Those of a run in the order of their rows.
+    pub(super) contact_ids: BTreeSet<ContactId>,
     /// Waiting contacts, narrow: by run and priority, then by due time.
     pub(super) due: HashMap<RunId, BTreeMap<Priority, Level>>,
 
-    pub(super) calls: HashMap<CallId, Call>,
+    /// Boxed, for the map moves what it holds.
+    pub(super) calls: HashMap<CallId, Box<Call>>,
     pub(super) calls_of: HashMap<ContactId, Vec<CallId>>,
     pub(super) references: HashMap<(ProviderName, String), CallId>,
     pub(super) live_of_org: HashMap<OrgId, u32>,
@@ -62,22 +66,27 @@ impl State {
     /// Commits a change of a contact and its call, with everything that hangs on it.
     pub(super) fn commit(&mut self, contact_id: ContactId, change: Change) {
         let Some(contact) = self.contacts.get_mut(&contact_id) else { return };
-        let call_before = change.call.as_ref().and_then(|call| self.calls.get(&call.id));
+        let call_before = change.call.as_ref().and_then(|call| self.calls.get(&call.id).map(Box::as_ref));
         let tally = self.tallies.entry(contact.run_id).or_default();
         change.count(contact, call_before, tally);
 
         let (org_id, before) = (contact.org_id, std::mem::replace(&mut contact.status, change.status));
-        let due = self.due.entry(contact.run_id).or_default().entry(contact.priority).or_default();
-        if let Some(due_at) = before.state.due_at() {
-            due.remove(&(due_at, contact_id));
-        }
-        if let Some(due_at) = contact.status.state.due_at() {
-            due.insert((due_at, contact_id));
+        let (due_before, due_at) = (before.state.due_at(), contact.status.state.due_at());
+        if due_before != due_at {
+            let due = self.due.entry(contact.run_id).or_default().entry(contact.priority).or_default();
+            if let Some(due_at) = due_before {
+                due.remove(&(due_at, contact_id));
+            }
+            if let Some(due_at) = due_at {
+                due.insert((due_at, contact_id));
+            }
         }
         let first = before.sequence + 1;
         self.append(org_id, Aggregate::Contact(contact_id), first, change.at, change.events);
         if let Some(call) = change.call {
-            self.commit_attempt(&call, change.attempt);
+            if let Some(attempt) = change.attempt {
+                self.commit_attempt(&call, attempt);
+            }
             self.put_call(call);
         }
         if let Some(suppression) = change.suppress {
@@ -99,22 +108,23 @@ impl State {
     }
 
     /// Adds a call, or replaces the one with its id.
-    pub(super) fn put_call(&mut self, call: Call) {
-        if let Some(at) = call.check_at {
-            self.checks.insert((at, call.id));
-        }
+    pub(super) fn put_call(&mut self, call: Box<Call>) {
         if let Some(reference) = &call.provider_ref {
             self.references.insert((call.provider.clone(), reference.clone()), call.id);
         }
         let (id, org_id, run_id, number) = (call.id, call.org_id, call.run_id, call.number);
         let (contact_id, check_at, is_live) = (call.contact_id, call.check_at, call.is_live());
         let before = self.calls.insert(id, call);
-        match &before {
-            None => self.calls_of.entry(contact_id).or_default().push(id),
-            Some(before) => {
-                if let Some(at) = before.check_at.filter(|at| Some(*at) != check_at) {
-                    self.checks.remove(&(at, id));
-                }
+        if before.is_none() {
+            self.calls_of.entry(contact_id).or_default().push(id);
+        }
+        let check_before = before.as_ref().and_then(|before| before.check_at);
+        if check_before != check_at {
+            if let Some(at) = check_before {
+                self.checks.remove(&(at, id));
+            }
+            if let Some(at) = check_at {
+                self.checks.insert((at, id));
             }
         }
         match (before.is_some_and(|before| before.is_live()), is_live) {
@@ -134,21 +144,21 @@ impl State {
         }
     }
 
-    fn commit_attempt(&mut self, call: &Call, change: Option<AttemptChange>) {
+    fn commit_attempt(&mut self, call: &Call, change: AttemptChange) {
         let attempts = self.attempts.entry((call.org_id, call.number)).or_default();
         match change {
-            Some(AttemptChange::Add(at)) => {
+            AttemptChange::Add(at) => {
                 let place = attempts.partition_point(|(earlier, _)| *earlier <= at);
                 attempts.insert(place, (at, call.id));
             }
-            Some(AttemptChange::Remove) => attempts.retain(|(_, id)| *id != call.id),
-            None => {}
+            AttemptChange::Remove => attempts.retain(|(_, id)| *id != call.id),
         }
     }
 
     pub(super) fn put_suppression(&mut self, entry: Suppression) {
         let key = (entry.org_id, entry.number);
-        let merged = self.suppressions.get(&key).map_or(entry.clone(), |known| known.merged_with(&entry));
+        let known = self.suppressions.get(&key);
+        let merged = known.map_or_else(|| entry.clone(), |known| known.merged_with(&entry));
         self.suppressions.insert(key, merged);
     }
 
@@ -169,7 +179,7 @@ impl State {
                 self.references.get(&(provider.clone(), reference.clone()))?
             }
         };
-        self.calls.get(id)
+        self.calls.get(id).map(Box::as_ref)
     }
 
     /// Appends entries of an aggregate, the first with sequence number `first`.
@@ -181,8 +191,8 @@ impl State {
         at: DateTime<Utc>,
         events: Vec<Event>,
     ) {
-        for (sequence, event) in (first..).zip(events) {
-            self.journal.append(JournalEntry { org_id, aggregate, sequence, at, event });
-        }
+        let entries = (first..).zip(events);
+        let entry = |(sequence, event)| JournalEntry { org_id, aggregate, sequence, at, event };
+        self.journal.append(aggregate, entries.map(entry));
     }
 }

@@ -49,7 +49,7 @@ pub async fn change_of_a_call_is_committed(storage: &Storage) {
     let expected = settling(&scene.terms(), now)(&contact, &call, &input).expect("it changes the call");
 
     let applied = scene.apply_at(storage, vec![input], now).await;
-    let after = expected.call.clone().unwrap();
+    let after = *expected.call.clone().unwrap();
     assert_eq!(
         applied,
         [Applied::Changed { call: Box::new(after.clone()), status: expected.status.clone() }]
@@ -462,7 +462,7 @@ pub async fn change_is_committed_as_it_is(storage: &Storage) {
         let (attempt, suppress) = (None, None);
         Some(Change {
             status,
-            call: Some(call),
+            call: Some(Box::new(call)),
             attempt,
             suppress,
             outbox: vec![],

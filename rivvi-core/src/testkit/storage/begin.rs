@@ -69,7 +69,7 @@ pub async fn allowed_contact_is_called(storage: &Storage) {
     let begun = scene.begin(storage, scene.request_at(now)).await;
 
     let change = allow(&before, now);
-    let call = change.call.clone().unwrap();
+    let call = *change.call.clone().unwrap();
     let after = Contact { status: change.status.clone(), ..before };
     assert_eq!(
         begun,

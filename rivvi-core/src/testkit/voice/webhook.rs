@@ -148,7 +148,7 @@ fn ending(
     let until = now + Duration::from_secs(86_400);
     let begun = begin(&contact, Decision::Allow { until }, build::start(), intent);
     contact.status = begun.status;
-    let mut call = begun.call.unwrap();
+    let mut call = *begun.call.unwrap();
     let (policy, capabilities) = (Policy::new(), provider.capabilities());
     let terms = SettleTerms {
         now: now + Duration::from_secs(1),
@@ -161,7 +161,7 @@ fn ending(
         let item = || ItemId::from_uuid(request.call_id.as_uuid());
         if let Some(change) = settle(&contact, &call, &CallInput::from(update), &terms, item) {
             contact.status = change.status;
-            call = change.call.unwrap_or(call);
+            call = change.call.map_or(call, |call| *call);
         }
     }
     // How much was written on the way there depends on the way.
