@@ -116,26 +116,37 @@ fn killed_stopped_and_cut_off_two_nodes_call_nobody_twice() {
 }
 
 #[test]
-fn a_request_that_arrives_after_it_was_repeated_calls_nobody_twice() {
+fn a_request_that_arrives_late_calls_nobody_twice() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let temporary = tempfile::tempdir().unwrap();
-    prepare(temporary.path(), 4, None, &["20"]);
+    request_arrives_late(temporary.path(), "20");
+}
+
+#[test]
+fn a_call_whose_request_arrives_late_is_led() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let temporary = tempfile::tempdir().unwrap();
+    request_arrives_late(temporary.path(), "01");
+    let said = std::fs::read_to_string(temporary.path().join("node-0.err")).unwrap();
+    assert_eq!(said.matches("asked for trigger_donation").count(), 4, "{said}");
+}
+
+/// Four are called, and the network keeps the first request for longer than the engine waits before it looks.
+fn request_arrives_late(folder: &Path, callee: &str) {
+    prepare(folder, 4, None, &[callee]);
     let wire = Wire::to(&server().2);
     // Asterisk closes connections after 15 s without a request.
     wire.keep_next_request_for(Duration::from_secs(12));
-    let mut nodes = Nodes::new(temporary.path(), wire.port, 1, 2);
+    let mut nodes = Nodes::new(folder, wire.port, 1, 2);
     nodes.start(0);
     let clock = SystemClock::new();
-    while !nodes.are_done() {
+    // Until the request that was kept has had its effect.
+    while !nodes.are_done() || clock.monotonic() < Duration::from_secs(16) {
         assert!(clock.monotonic() < Duration::from_secs(240), "the run is not over: {}", nodes.said());
         pause(Duration::from_millis(50));
     }
     assert_eq!(wire.kept(), 1);
-    // Until the request that was kept has had its effect.
-    while clock.monotonic() < Duration::from_secs(16) {
-        pause(Duration::from_millis(50));
-    }
-    let calls = archived(temporary.path());
+    let calls = archived(folder);
     let records = Record::all();
     let placed = calls.iter().filter(|call| is_attempt(disposition(call))).count();
     let legs: usize = calls.iter().map(|call| records.get(id(call)).map_or(0, Vec::len)).sum();

@@ -1,6 +1,6 @@
 //! A node whose disk is full: the files of its ledger may not grow, by a limit that the kernel sets.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -123,20 +123,21 @@ async fn with_a_full_disk_nobody_is_called_and_nothing_is_lost() {
     legs::check_nobody(&legs, &suppressed);
     let result = || serde_json::from_slice(&std::fs::read(folder.join("out")).unwrap()).ok();
     until("it tells the result", folder, || result().is_some()).await;
-    let logs = walk(&folder.join("files/call-logs"));
+    let logs = call_logs(&folder.join("files/call-logs"));
     let calls = storage.ledger.tally(run.id).await.unwrap().dispositions.values().sum::<u64>();
     assert_eq!(logs, calls, "each call has its log");
     ledger::check(&storage, scale.rows, scale.suppressed(), &legs, &[result().unwrap()]).await;
 }
 
-/// How many whole files lie below a folder.
-fn walk(folder: &Path) -> u64 {
+/// How many call logs lie below a folder. All files there are whole.
+fn call_logs(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| if path.is_dir() { walk(&path) } else { u64::from(has_json(&path)) }).sum()
-}
-
-fn has_json(path: &Path) -> bool {
-    let text = std::fs::read(path).unwrap();
-    serde_json::from_slice::<serde_json::Value>(&text).unwrap();
-    true
+    let count = |path: PathBuf| {
+        if path.is_dir() {
+            return call_logs(&path);
+        }
+        serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap()).unwrap();
+        u64::from(path.to_string_lossy().ends_with("-formatted.json"))
+    };
+    entries.map(count).sum()
 }

@@ -167,11 +167,12 @@ async fn four_nodes_on_postgres_and_redis_that_are_restarted() {
     match long::calls() {
         None => {
             folder = tempfile::tempdir().unwrap();
-            scale = Scale::short(folder.path(), 300);
+            scale = Scale::short(folder.path(), 400);
             disturbances = vec![
                 postgres.restart("PostgreSQL is restarted", 4_000),
-                redis.restart("Redis is restarted", 9_000),
-                postgres.crash("PostgreSQL crashes and recovers", 14_000),
+                redis.crash("Redis crashes and is started again", 8_000),
+                postgres.crash("PostgreSQL crashes and recovers", 12_000),
+                postgres.full_disk("the disk of PostgreSQL is full for 5 s", 17_000),
             ];
         }
         Some(calls) => {

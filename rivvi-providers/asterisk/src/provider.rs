@@ -21,7 +21,7 @@ use crate::ari::{APP, AriError, Client, Originate, tls};
 use crate::call::{CallMachine, Happening, Lead, Mark, Talk};
 use crate::choose::{Candidate, NoServer, choose};
 use crate::link;
-use crate::lookup::{lookup, together};
+use crate::lookup::{SETTLES_AFTER, lookup, together};
 use crate::media::Speaker;
 use crate::options::{AsteriskOptions, AsteriskOptionsError, AsteriskServer};
 use crate::server::{Link, Server, TakenOn, mark_of};
@@ -293,7 +293,7 @@ impl VoiceProvider for Asterisk {
         capabilities.lookup = Lookup::ByCallId;
         capabilities.hang_up = true;
         capabilities.calls_per_second = self.shared().options.calls_per_second;
-        capabilities.settles_after = Duration::from_secs(30);
+        capabilities.settles_after = SETTLES_AFTER;
         capabilities.silence_max = self.shared().options.silence_max;
         capabilities
     }
