@@ -41,7 +41,9 @@ impl Scale {
     /// A run of so many calls: each of some contacts is called again, so fewer contacts will do.
     pub(crate) fn long(calls: u64, seed: u64) -> Self {
         let patience = Duration::from_secs(600 + calls / 4);
-        let tempo = Tempo { patience, pause_ms: 5_000..40_000, disturbed_max: u32::MAX };
+        // So that a shorter run meets some too.
+        let pause_ms = if calls < 10_000 { 1_000..6_000 } else { 5_000..40_000 };
+        let tempo = Tempo { patience, pause_ms, disturbed_max: u32::MAX };
         let folder = support::target().join("real-faults").join(format!("nodes-{seed}"));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();

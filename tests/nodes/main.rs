@@ -167,7 +167,7 @@ async fn four_nodes_on_postgres_and_redis_that_are_restarted() {
     match long::calls() {
         None => {
             folder = tempfile::tempdir().unwrap();
-            scale = Scale::short(folder.path(), 400);
+            scale = Scale::short(folder.path(), 300);
             disturbances = vec![
                 postgres.restart("PostgreSQL is restarted", 4_000),
                 redis.crash("Redis crashes and is started again", 8_000),
