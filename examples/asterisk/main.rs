@@ -10,6 +10,8 @@
 
 #[path = "../shared/ari.rs"]
 mod ari;
+#[path = "../shared/engine.rs"]
+mod engine;
 #[path = "../shared/noted.rs"]
 mod noted;
 mod options;

@@ -11,6 +11,7 @@ use rivvi::providers::{AsteriskOptions, Espeak};
 use rivvi::storage::Blobs;
 
 use crate::ari::AriOptions;
+use crate::engine::EngineOptions;
 use crate::shared::job::{Job, JobOptions};
 use crate::shared::outcome::Failure;
 
@@ -19,6 +20,8 @@ use crate::shared::outcome::Failure;
 /// Exit codes: 0 done, 1 something broke, 2 bad input, 130 interrupted and resumable with the same --db and --app.
 #[derive(Debug, Parser)]
 #[command(name = "asterisk", mut_arg("ari", |argument| argument.required(true)))]
+// Everything about a call is told with its end, but for a recording.
+#[command(mut_arg("analysis_grace", |argument| argument.default_value("3s")))]
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) ari: AriOptions,
@@ -39,6 +42,8 @@ pub(crate) struct Options {
     flow: PathBuf,
     #[command(flatten)]
     pub(crate) job: JobOptions,
+    #[command(flatten)]
+    pub(crate) engine: EngineOptions,
     /// Record calls from answer to end; they are kept among the --blobs, else on the server
     #[arg(long)]
     record: bool,

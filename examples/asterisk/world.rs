@@ -2,11 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rivvi::Rivvi;
 use rivvi::clock::{Clock, SystemClock};
-use rivvi::engine::EngineConfig;
+use rivvi::engine::BuildError;
 use rivvi::providers::Asterisk;
 use rivvi::storage::Storage;
 use rivvi::stores::SqliteStorage;
@@ -41,14 +40,15 @@ impl World {
         let asterisk = options.asterisk(folder.path().join("speech"), storage.blobs.clone());
         let asterisk = Asterisk::new(asterisk, options.ari.servers()?, clock.clone())
             .map_err(|error| Failure::Input(error.to_string()))?;
-        // Everything about a call is told with its end, but for a recording.
-        let mut config = EngineConfig::default();
-        config.analysis_grace = Duration::from_secs(3);
+        let config = options.engine.config();
         let mut builder = Rivvi::builder().storage(storage).voice(asterisk).clock(clock).config(config);
         for name in flow.host_actions() {
             builder = builder.action(Noted { name });
         }
-        let rivvi = builder.build().map_err(|error| Failure::Broken(error.to_string()))?;
+        let rivvi = builder.build().map_err(|error| match error {
+            BuildError::Config(problem) => Failure::Input(format!("--{}", problem.replace('_', "-"))),
+            error => Failure::Broken(error.to_string()),
+        })?;
 
         let undertaking = Undertaking::open(rivvi, job, &options.job, options.from, machine).await?;
         Ok(Self { undertaking, _folder: folder })

@@ -33,6 +33,9 @@ pub(crate) async fn follow(
             Ok(progress) => {
                 if display.is_due() || progress.state.is_final() {
                     display.show(&progress, rivvi.clock().now());
+                    if let Some(trouble) = rivvi.trouble() {
+                        display.note(&format!("waiting for the store: {}", trouble.error));
+                    }
                 }
                 if progress.state.is_final() {
                     break Ok(Finished::Done);

@@ -1,6 +1,6 @@
 //! Live progress on stderr: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -53,7 +53,7 @@ impl Display {
         self.bar.set_length(progress.tally.contacts());
         self.bar.set_position(progress.tally.settled());
         if self.lines {
-            eprintln!("{}/{} settled  {text}", progress.tally.settled(), progress.tally.contacts());
+            line(&format!("{}/{} settled  {text}", progress.tally.settled(), progress.tally.contacts()));
         }
         self.bar.set_message(text);
     }
@@ -62,7 +62,7 @@ impl Display {
     pub(crate) fn note(&mut self, text: &str) {
         self.shown_at = self.clock.monotonic();
         if self.lines {
-            eprintln!("{text}");
+            line(text);
         }
         self.bar.set_message(text.to_owned());
     }
@@ -70,4 +70,9 @@ impl Display {
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A line that cannot be written, perhaps because the disk is full, must not end the program.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

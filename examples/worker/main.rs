@@ -8,6 +8,8 @@
 //!
 //! The phone network is simulated; time is the machine's. docs/several-nodes.md tells more.
 
+#[path = "../shared/engine.rs"]
+mod engine;
 mod node;
 mod options;
 #[path = "../shared/mod.rs"]

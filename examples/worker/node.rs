@@ -41,7 +41,8 @@ impl Node {
         let machine = SystemClock::new();
         let job = options.contacts.as_ref().map(|contacts| options.job.read(contacts)).transpose()?;
         let storage = stores::open_ledger(options.ledger.expose()).await?;
-        let storage = stores::open_limiter(options.limiter.expose(), storage).await?;
+        let mut storage = stores::open_limiter(options.limiter.expose(), storage).await?;
+        storage.blobs = options.blobs()?;
         check_clock(&storage, &machine).await?;
 
         let clock = Arc::new(machine);
@@ -54,7 +55,7 @@ impl Node {
             .storage(storage)
             .voice(network.clone())
             .clock(clock)
-            .config(options.engine())
+            .config(options.engine.config())
             .build()
             .map_err(|error| match error {
                 BuildError::Config(problem) => Failure::Input(format!("--{}", problem.replace('_', "-"))),

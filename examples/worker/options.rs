@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use rivvi::domain::Secret;
-use rivvi::engine::EngineConfig;
 use rivvi::providers::Behaviour;
+use rivvi::storage::Blobs;
 use serde_json::{Value, json};
 
+use crate::engine::EngineOptions;
 use crate::shared::job::JobOptions;
+use crate::shared::outcome::Failure;
 use crate::stores;
 
 /// One node of several that carry out a run together, against a simulated phone network.
@@ -35,6 +37,9 @@ pub(crate) struct Options {
         value_parser = secret
     )]
     pub(crate) limiter: Secret,
+    /// Folder for uploads, processed sheets and call logs, the same for all nodes [default: they are not kept]
+    #[arg(long, value_name = "DIR")]
+    blobs: Option<PathBuf>,
     /// What this node calls itself in what it prints
     #[arg(long, value_name = "NAME", default_value_t = format!("node-{}", std::process::id()))]
     pub(crate) node: String,
@@ -54,32 +59,9 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    engine: EngineOptions,
+    pub(crate) engine: EngineOptions,
     #[command(flatten)]
     network: NetworkOptions,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Engine (the same for all nodes)")]
-struct EngineOptions {
-    /// After this long a provider's answer to a dial counts as lost
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
-    place_timeout: Duration,
-    /// How long a node may dial what it intended, before another takes over; at least twice --place-timeout
-    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = humantime::parse_duration)]
-    lease: Duration,
-    /// From a lost answer to the first lookup of the call
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
-    lookup_after: Duration,
-    /// Between two lookups of a call; at least twice --place-timeout
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
-    lookup_interval: Duration,
-    /// The longest an idle node sleeps before it looks at the ledger
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
-    idle_max: Duration,
-    /// From the last contact's outcome to the end of the run
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration)]
-    analysis_grace: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -103,15 +85,10 @@ struct NetworkOptions {
 }
 
 impl Options {
-    pub(crate) fn engine(&self) -> EngineConfig {
-        let mut config = EngineConfig::default();
-        config.place_timeout = self.engine.place_timeout;
-        config.lease = self.engine.lease;
-        config.lookup_after = self.engine.lookup_after;
-        config.lookup_interval = self.engine.lookup_interval;
-        config.idle_max = self.engine.idle_max;
-        config.analysis_grace = self.engine.analysis_grace;
-        config
+    pub(crate) fn blobs(&self) -> Result<Option<Blobs>, Failure> {
+        let open =
+            |folder| Blobs::in_folder(folder).map_err(|error| Failure::Input(format!("--blobs: {error}")));
+        self.blobs.as_ref().map(open).transpose()
     }
 
     pub(crate) fn behaviour(&self) -> Behaviour {

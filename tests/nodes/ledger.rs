@@ -10,24 +10,28 @@ use rivvi::providers::Leg;
 use rivvi::storage::{ContactQuery, RunQuery, Storage};
 use serde_json::Value;
 
-use crate::SUPPRESSED;
-
 /// The ledger agrees with the network log, with itself, and with what the nodes said at the end.
-pub(crate) async fn check(storage: &Storage, rows: u64, legs: &[Leg], results: &[Value]) {
+pub(crate) async fn check(storage: &Storage, rows: u64, suppressed: u64, legs: &[Leg], results: &[Value]) {
     let runs = storage.ledger.runs(RunQuery::default()).await.unwrap();
     assert_eq!(runs.len(), 1, "the nodes made one run");
     let run = &runs[0];
     assert_eq!(storage.catalog.organizations(None, 10).await.unwrap().len(), 1);
     assert_eq!(storage.catalog.campaigns(run.org_id, None, 10).await.unwrap().len(), 1);
 
-    let query = ContactQuery { run_id: run.id, number: None, after: None, limit: 10_000 };
-    let contacts = storage.ledger.contacts(query).await.unwrap();
-    let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
-    let calls = storage.ledger.calls_of(&ids).await.unwrap();
+    let (mut contacts, mut calls, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let query = ContactQuery { run_id: run.id, number: None, after, limit: 1_000 };
+        let some = storage.ledger.contacts(query).await.unwrap();
+        let ids: Vec<ContactId> = some.iter().map(|contact| contact.id).collect();
+        let Some(last) = ids.last() else { break };
+        after = Some(*last);
+        calls.extend(storage.ledger.calls_of(&ids).await.unwrap());
+        contacts.extend(some);
+    }
     check_run(storage, run).await;
     check_contacts(storage, &contacts, rows).await;
     check_calls(&calls, legs);
-    check_counts(storage, run, &calls, rows).await;
+    check_counts(storage, run, &calls, rows, suppressed).await;
     let placed = legs.len();
     for result in results {
         assert_eq!(result["run_id"], run.id.to_string());
@@ -93,11 +97,11 @@ fn check_calls(calls: &[Call], legs: &[Leg]) {
 }
 
 /// The counts add up.
-async fn check_counts(storage: &Storage, run: &Run, calls: &[Call], rows: u64) {
+async fn check_counts(storage: &Storage, run: &Run, calls: &[Call], rows: u64, suppressed: u64) {
     let tally = storage.ledger.tally(run.id).await.unwrap();
     assert_eq!((tally.waiting, tally.calling, tally.settled()), (0, 0, rows));
     assert_eq!(tally.dispositions.values().sum::<u64>(), calls.len() as u64);
-    assert_eq!(tally.exclusions.get(&Exclusion::Suppressed).copied(), Some(SUPPRESSED));
+    assert_eq!(tally.exclusions.get(&Exclusion::Suppressed).copied(), Some(suppressed));
 }
 
 async fn journal(storage: &Storage, aggregate: Aggregate) -> Vec<JournalEntry> {

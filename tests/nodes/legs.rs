@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use rivvi::providers::Leg;
 
+use crate::long::row_of;
+use crate::support::windows::Windows;
+
 /// No call is dialled twice, and nobody is called while they are called already.
 pub(crate) fn check_once(legs: &[Leg]) {
     let calls: HashSet<_> = legs.iter().map(|leg| leg.call_id).collect();
@@ -49,6 +52,14 @@ pub(crate) fn check_pace(legs: &[Leg], limit: usize) {
 /// None of these numbers was called.
 pub(crate) fn check_nobody(legs: &[Leg], numbers: &[String]) {
     assert!(legs.iter().all(|leg| !numbers.contains(&leg.to.expose())), "a suppressed number was called");
+}
+
+/// Everybody was called inside one of these windows of their own zone.
+pub(crate) fn check_windows(legs: &[Leg], windows: &Windows) {
+    for leg in legs {
+        let row = row_of(&leg.to.expose());
+        assert!(windows.are_open(leg.at, row), "row {row} was called outside its windows: {}", leg.call_id);
+    }
 }
 
 /// No contact was called more often than the caps allow.

@@ -8,30 +8,27 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first error")]
 
 mod cluster;
+#[cfg(target_os = "linux")]
+mod disk;
 mod disturbance;
 mod front;
 mod ledger;
 mod legs;
+mod long;
 #[cfg(any(feature = "postgres", feature = "dynamo", feature = "redis"))]
 mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::Path;
-
 use cluster::Cluster;
-use disturbance::{Dice, Disturbance};
+use disturbance::Disturbance;
+use long::{Scale, digits_of};
 use rivvi::storage::Storage;
 use rivvi::stores::SqliteStorage;
 #[cfg(any(feature = "postgres", feature = "dynamo", feature = "redis"))]
 use servers::Server;
+use support::dice::Dice;
 
-/// How many of the contacts are on the suppression list.
-const SUPPRESSED: u64 = 12;
-/// Calls of the organization at once, over all nodes.
-const CONCURRENCY: usize = 24;
-/// Calls of the organization started per second.
-const CALLS_PER_SECOND: usize = 20;
 /// Calls to one contact: the caps allow no more, whatever the retries would.
 const ATTEMPTS_MAX: usize = 4;
 
@@ -79,48 +76,57 @@ struct Backend {
     limiter: String,
     /// A handle of the test's own to what the nodes keep.
     storage: Storage,
-    /// How many contacts the run has, so that it takes about as long everywhere.
-    rows: u64,
     /// Nodes that pace themselves by one limiter; without it each has the whole rate.
     paced_together: bool,
 }
 
-fn write_job(folder: &Path, rows: u64) -> Vec<String> {
-    std::fs::write(folder.join("people.csv"), support::sheet(rows)).unwrap();
-    std::fs::write(folder.join("campaign.toml"), CAMPAIGN).unwrap();
+fn write_job(scale: &Scale) -> Vec<String> {
+    let folder = &scale.folder;
+    std::fs::write(folder.join("people.csv"), scale.sheet()).unwrap();
+    let windows = scale.windows.as_ref().map_or("", |windows| &windows.text);
+    std::fs::write(folder.join("campaign.toml"), format!("{CAMPAIGN}{windows}")).unwrap();
     let suppressed: Vec<String> =
-        (0..SUPPRESSED).map(|row| format!("+97252{:07}", 2_000_000 + row * 7 * 5)).collect();
+        (0..scale.suppressed()).map(|row| format!("+97252{:07}", digits_of(row * 5))).collect();
     std::fs::write(folder.join("suppress.txt"), suppressed.join("\n")).unwrap();
     suppressed
 }
 
 /// Carries out the run of the test on so many nodes and checks what came of it.
-async fn carry_out(folder: &Path, backend: Backend, nodes: usize, disturbances: &[Disturbance]) {
-    let dice = Dice::from_environment();
-    println!("RIVVI_NODES_SEED={} replays this", dice.seed());
-    let suppressed = write_job(folder, backend.rows);
-    let concurrency = CONCURRENCY.to_string();
-    let rate = CALLS_PER_SECOND.to_string();
+async fn carry_out(
+    scale: Scale,
+    mut dice: Dice,
+    backend: Backend,
+    nodes: usize,
+    disturbances: &[Disturbance],
+) {
+    let suppressed = write_job(&scale);
+    let concurrency = scale.concurrency.to_string();
+    let rate = scale.calls_per_second.to_string();
     let mut arguments = vec!["--json", "--contacts", "people.csv", "--campaign", "campaign.toml"];
     arguments.extend(["--suppress", "suppress.txt", "--concurrency", &concurrency, "--cps", &rate]);
     arguments.extend(["--network-log", "legs.jsonl", "--lost-answers", "0.02", "--lost-webhooks", "0.05"]);
     arguments.extend(["--ledger", &backend.ledger, "--limiter", &backend.limiter]);
     arguments.extend(TIMES);
 
-    let mut cluster = Cluster::start(folder, nodes, &arguments);
-    disturbance::disturb(&mut cluster, dice, disturbances).await;
+    let mut cluster = Cluster::start(&scale.folder, nodes, &arguments);
+    disturbance::disturb(&mut cluster, &mut dice, &scale.tempo, disturbances).await;
     let results = cluster.results();
 
-    let legs = rivvi::providers::Leg::read_all(folder.join("legs.jsonl")).unwrap();
+    let legs = rivvi::providers::Leg::read_all(scale.folder.join("legs.jsonl")).unwrap();
+    println!("{} calls to {} contacts", legs.len(), scale.rows);
     legs::check_once(&legs);
-    legs::check_concurrency(&legs, CONCURRENCY);
+    legs::check_concurrency(&legs, scale.concurrency);
     legs::check_nobody(&legs, &suppressed);
     legs::check_attempts(&legs, ATTEMPTS_MAX);
+    if let Some(windows) = &scale.windows {
+        legs::check_windows(&legs, windows);
+    }
     // A start that was granted is dialled a moment later, or, where a node stood still, a while later: in any second
     // each node may add the one it had in hand.
     let paces = if backend.paced_together { 1 } else { nodes };
-    legs::check_pace(&legs, CALLS_PER_SECOND * paces + nodes);
-    ledger::check(&backend.storage, backend.rows, &legs, &results).await;
+    legs::check_pace(&legs, scale.calls_per_second * paces + nodes);
+    ledger::check(&backend.storage, scale.rows, scale.suppressed(), &legs, &results).await;
+    assert!(long::calls().is_none_or(|wanted| legs.len() as u64 >= wanted), "fewer calls than wanted");
 }
 
 /// One run at a time: they share the cores of the machine, and the servers that they restart.
@@ -135,10 +141,9 @@ async fn two_nodes_on_one_sqlite_file() {
         ledger: "sqlite:run.db".into(),
         limiter: "local".into(),
         storage: SqliteStorage::open(&path).await.unwrap().into(),
-        rows: 300,
         paced_together: false,
     };
-    carry_out(folder.path(), backend, 2, &[]).await;
+    carry_out(Scale::short(folder.path(), 300), Dice::told(), backend, 2, &[]).await;
 }
 
 #[cfg(all(feature = "postgres", feature = "redis"))]
@@ -155,17 +160,51 @@ async fn four_nodes_on_postgres_and_redis_that_are_restarted() {
         ledger: format!("{}{with_schema}schema={schema}", postgres.url),
         limiter: format!("{}?prefix={schema}", redis.url),
         storage: PostgresStorage::connect_with(options).await.unwrap().into(),
-        rows: 300,
         paced_together: true,
     };
-    let disturbances = [
-        postgres.restart("PostgreSQL is restarted", 4_000),
-        redis.restart("Redis is restarted", 9_000),
-        postgres.crash("PostgreSQL crashes and recovers", 14_000),
-    ];
+    let mut dice = Dice::told();
+    let (folder, scale, disturbances);
+    match long::calls() {
+        None => {
+            folder = tempfile::tempdir().unwrap();
+            scale = Scale::short(folder.path(), 300);
+            disturbances = vec![
+                postgres.restart("PostgreSQL is restarted", 4_000),
+                redis.crash("Redis crashes and is started again", 8_000),
+                postgres.crash("PostgreSQL crashes and recovers", 12_000),
+                postgres.full_disk("the disk of PostgreSQL is full for 5 s", 17_000),
+            ];
+        }
+        Some(calls) => {
+            scale = Scale::long(calls, dice.seed());
+            disturbances = again_and_again(&scale, &mut dice, &postgres, &redis);
+        }
+    }
     let disturbances: Vec<Disturbance> = disturbances.into_iter().flatten().collect();
-    let folder = tempfile::tempdir().unwrap();
-    carry_out(folder.path(), backend, 4, &disturbances).await;
+    carry_out(scale, dice, backend, 4, &disturbances).await;
+}
+
+/// Something happens to a server about every 40 s.
+#[cfg(all(feature = "postgres", feature = "redis"))]
+fn again_and_again(
+    scale: &Scale,
+    dice: &mut Dice,
+    postgres: &Server,
+    redis: &Server,
+) -> Vec<Option<Disturbance>> {
+    let mut at_ms = 15_000;
+    let mut disturbances = Vec::new();
+    while u128::from(at_ms) < scale.tempo.patience.as_millis() {
+        disturbances.push(match disturbances.len() % 5 {
+            0 => postgres.restart("PostgreSQL is restarted", at_ms),
+            1 => redis.crash("Redis crashes and is started again", at_ms),
+            2 => postgres.crash("PostgreSQL crashes and recovers", at_ms),
+            3 => redis.restart("Redis is restarted", at_ms),
+            _ => postgres.full_disk("the disk of PostgreSQL is full for 5 s", at_ms),
+        });
+        at_ms += 20_000 + dice.below(40_000);
+    }
+    disturbances
 }
 
 #[cfg(all(feature = "dynamo", feature = "redis"))]
@@ -182,11 +221,10 @@ async fn two_nodes_on_dynamodb() {
         ledger: format!("dynamodb://{host}?prefix={prefix}"),
         limiter: format!("{}?prefix={prefix}", redis.url),
         storage: storage.clone().into(),
-        rows: 180,
         paced_together: true,
     };
     let folder = tempfile::tempdir().unwrap();
-    carry_out(folder.path(), backend, 2, &[]).await;
+    carry_out(Scale::short(folder.path(), 180), Dice::told(), backend, 2, &[]).await;
     storage.delete_tables().await.unwrap();
 }
 

@@ -30,6 +30,7 @@ impl Server {
     }
 
     /// The server that all tests share.
+    #[cfg(feature = "dynamo")]
     pub(crate) fn shared(name: &'static str) -> Self {
         start(&[], name);
         Self { name, url: url(&[], name), own: false }
@@ -48,6 +49,37 @@ impl Server {
         self.own.then(|| Disturbance { name: what, command: shell(command), after_ms })
     }
 
+    /// Its disk is full for some seconds: no file may grow, and what it cannot bear it dies of. When there is room again,
+    /// it is started if it died, as a service manager would.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn full_disk(&self, what: &'static str, after_ms: u64) -> Option<Disturbance> {
+        let (script, name, folder) = (self.script(), self.name, folder());
+        // Those that are forked meanwhile have the limit of their parent, so its own changes first.
+        // Only who is the server, or may do everything, may set its limits.
+        let command = format!(
+            "set -e
+             read -r pid _ <'{folder}/{name}/{name}.pid'
+             as=()
+             if [ \"$(id -u)\" = 0 ]; then
+               as=(setpriv --reuid=\"$(stat -c %u /proc/\"$pid\")\" --regid=\"$(stat -c %g /proc/\"$pid\")\" --clear-groups)
+             fi
+             limit() {{ \"${{as[@]}}\" prlimit --pid \"$1\" --fsize=\"$2:\"; }}
+             disk() {{
+               limit \"$pid\" \"$1\"
+               for child in $(cat /proc/\"$pid\"/task/*/children); do
+                 limit \"$child\" \"$1\" 2>/dev/null || true
+               done
+             }}
+             disk 8192
+             sleep 5
+             disk unlimited 2>/dev/null || true
+             {script} start {name}
+             sleep 3
+             {script} start {name}"
+        );
+        self.own.then(|| Disturbance { name: what, command: shell(command), after_ms })
+    }
+
     fn script(&self) -> String {
         format!("{}/scripts/services --folder '{}'", env!("CARGO_MANIFEST_DIR"), folder())
     }
@@ -55,7 +87,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.own {
+        // What a long run leaves behind tells why it failed.
+        if self.own && !(std::thread::panicking() && crate::long::calls().is_some()) {
             let _ = services(&["--folder", &folder()], &["reset", self.name]).output();
         }
     }
@@ -86,8 +119,10 @@ fn shell(command: String) -> Vec<String> {
     vec!["env".into(), format!("CARGO_TARGET_DIR={target}"), "bash".into(), "-c".into(), command]
 }
 
+/// A long run has servers of its own, so that another test of this kind beside it does not restart them.
 fn folder() -> String {
-    target().join("services-nodes").display().to_string()
+    let name = if crate::long::calls().is_some() { "services-real-faults" } else { "services-nodes" };
+    target().join(name).display().to_string()
 }
 
 /// The folder of all build profiles, where the script keeps what it installs.

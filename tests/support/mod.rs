@@ -2,6 +2,11 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[cfg(unix)]
+pub(crate) mod dice;
+#[cfg(unix)]
+pub(crate) mod windows;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

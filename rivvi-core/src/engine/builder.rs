@@ -195,6 +195,7 @@ impl Builder {
             webhook_copies: super::webhook_copies::Queue::default(),
             purged_at: std::sync::Mutex::default(),
             places: std::sync::Mutex::default(),
+            troubles: std::sync::Mutex::default(),
             dispatch_turn: std::sync::atomic::AtomicU64::default(),
             dispatch_wake: Notify::new(),
             upkeep_wake: Notify::new(),

@@ -9,6 +9,7 @@ use futures::future::{Either, select};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::trouble::Loop;
 use super::{Inner, Rivvi};
 use crate::storage::StorageError;
 
@@ -24,7 +25,8 @@ impl Rivvi {
     /// Runs the engine on the current Tokio runtime until it is shut down: due contacts are called, a freed slot is
     /// refilled at once, runs start and end at their time.
     ///
-    /// Errors of the store are logged and tried again, with a growing pause of up to 10 s.
+    /// Errors of the store are logged and tried again, with a growing pause of up to 10 s; meanwhile
+    /// [`trouble`](Self::trouble) tells them.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -72,7 +74,7 @@ const AFTER_PANIC: Duration = Duration::from_secs(1);
 async fn dispatch_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
     let _running = Running::new(&inner);
     let mut placing = JoinSet::new();
-    let mut pause = Pause::default();
+    let mut pause = Pause::of(Loop::Dispatch);
     while !*stopped.borrow() {
         let round = match inner.dispatch().await {
             Ok(round) => round,
@@ -81,7 +83,7 @@ async fn dispatch_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
                 continue;
             }
         };
-        pause = Pause::default();
+        pause.none(&inner);
         let next_at = inner.next_at(&round, None).await.unwrap_or(None);
         for placement in round.placements {
             let inner = inner.clone();
@@ -113,7 +115,7 @@ async fn dispatch_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
 }
 
 async fn upkeep_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
-    let mut pause = Pause::default();
+    let mut pause = Pause::of(Loop::Upkeep);
     while !*stopped.borrow() {
         let next = match inner.upkeep().await {
             Ok(next) => next,
@@ -122,7 +124,7 @@ async fn upkeep_loop(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
                 continue;
             }
         };
-        pause = Pause::default();
+        pause.none(&inner);
         inner.write_copies_soon();
         inner.dispatch_wake.notify_one();
         let now = inner.clock.now();
@@ -186,16 +188,29 @@ const BREATH: Duration = Duration::from_millis(5);
 const REST: Duration = Duration::from_millis(50);
 
 /// A growing pause after errors of the store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pause {
+    of: Loop,
     errors: u32,
 }
 
 impl Pause {
+    fn of(of: Loop) -> Self {
+        Self { of, errors: 0 }
+    }
+
     async fn after(&mut self, inner: &Inner, error: &StorageError, stopped: &mut watch::Receiver<bool>) {
         self.errors += 1;
         let wait = Duration::from_millis(100 << self.errors.min(7)).min(Duration::from_secs(10));
         tracing::error!(%error, "the store failed; trying again in {wait:?}");
+        inner.note_trouble(self.of, error);
         until_stopped(inner.clock.sleep_until(inner.clock.now() + wait), stopped).await;
+    }
+
+    /// The store works.
+    fn none(&mut self, inner: &Inner) {
+        if std::mem::take(&mut self.errors) > 0 {
+            inner.end_trouble(self.of);
+        }
     }
 }

@@ -41,6 +41,7 @@ mod sms;
 mod suppression_list;
 mod terms;
 mod tick;
+mod trouble;
 mod webhook_copies;
 
 use std::collections::HashSet;
@@ -72,6 +73,7 @@ pub use progress::{Progress, Watch};
 pub use runs::Runs;
 pub use suppression_list::{Suppressed, SuppressionList};
 pub use tick::Tick;
+pub use trouble::Trouble;
 pub use webhook_copies::WebhookCopies;
 
 /// An engine: the front through which a host works with Rivvi. Clones share the same engine.
@@ -118,6 +120,8 @@ struct Inner {
     purged_at: Mutex<Option<DateTime<Utc>>>,
     /// Per run and medium, the first free place behind those whom pace put off.
     places: Mutex<HashMap<(RunId, Medium), DateTime<Utc>>>,
+    /// What the loops meet again and again.
+    troubles: Mutex<HashMap<trouble::Loop, Trouble>>,
     dispatch_turn: AtomicU64,
     dispatch_wake: Notify,
     upkeep_wake: Notify,

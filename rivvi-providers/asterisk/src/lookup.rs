@@ -1,5 +1,7 @@
 //! Finding out what became of a call.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rivvi_core::provider::{CallEvent, CallRef, CallUpdate, FindCall};
 
@@ -10,6 +12,8 @@ use crate::server::Server;
 /// How far the clock of a server may be from ours. A server that was started so shortly before a call was intended may have
 /// been started after it.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(30);
+/// How long a request that nobody waits for any more may still be under way.
+pub(crate) const SETTLES_AFTER: Duration = Duration::from_secs(30);
 
 /// What one server tells about a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +73,10 @@ pub(crate) async fn lookup(
             vec![(None, leg.end_unseen(now))]
         }
         Mark::None => {
-            server.forget_unplaced(call);
+            // Before, the request may still be under way, and then the call must be led.
+            if now >= query.intended_at + SETTLES_AFTER {
+                server.forget_unplaced(call);
+            }
             return Ok(Answer::Never);
         }
     };

@@ -21,7 +21,7 @@ use crate::ari::{APP, AriError, Client, Originate, tls};
 use crate::call::{CallMachine, Happening, Lead, Mark, Talk};
 use crate::choose::{Candidate, NoServer, choose};
 use crate::link;
-use crate::lookup::{lookup, together};
+use crate::lookup::{SETTLES_AFTER, lookup, together};
 use crate::media::Speaker;
 use crate::options::{AsteriskOptions, AsteriskOptionsError, AsteriskServer};
 use crate::server::{Link, Server, TakenOn, mark_of};
@@ -29,8 +29,6 @@ use crate::tell::Teller;
 
 /// How long `connect` waits for the first server.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// How long a server remembers a call that was placed.
-const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// When to ask again if all servers are full.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 /// How much longer than it may a call lasts if nobody ends it: then Asterisk does.
@@ -289,12 +287,13 @@ impl VoiceProvider for Asterisk {
 
     fn capabilities(&self) -> VoiceCapabilities {
         let mut capabilities = VoiceCapabilities::default();
-        // Of several servers, a repetition may be sent to another one than the call, which knows nothing of it.
-        capabilities.idempotent_placement = (self.shared().servers.len() == 1).then_some(REMEMBERED);
+        // What a server remembers keeps us from asking twice. It does not keep a request that was under way for long from
+        // being carried out behind its repetition, once the call that came of that is over.
+        capabilities.idempotent_placement = None;
         capabilities.lookup = Lookup::ByCallId;
         capabilities.hang_up = true;
         capabilities.calls_per_second = self.shared().options.calls_per_second;
-        capabilities.settles_after = Duration::from_secs(30);
+        capabilities.settles_after = SETTLES_AFTER;
         capabilities.silence_max = self.shared().options.silence_max;
         capabilities
     }

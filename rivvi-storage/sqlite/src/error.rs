@@ -29,6 +29,7 @@ impl Failure {
         };
         let (kind, advice) = match primary_code(&error) {
             Some(5 | 6) => (Busy, "is being written by another process; try again"),
+            Some(10) => (Unavailable, "cannot be read or written; look at its disk and its quota"),
             Some(11) => (Corrupt, "is damaged; restore it from a backup"),
             Some(26) => (Corrupt, "is not an SQLite database; choose another file"),
             Some(1) => (Incompatible, "does not have the tables that this program expects"),

@@ -3,7 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first error")]
 
+#[cfg(unix)]
+mod faults;
+#[path = "../support/mod.rs"]
 mod support;
+#[cfg(unix)]
+mod wire;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -228,9 +233,15 @@ fn records() -> BTreeMap<String, Vec<String>> {
     records
 }
 
-/// The calls of the run as the program archived them, and how they ended.
+/// How the calls of the run ended, as the program archived them.
 fn calls(folder: &Path) -> BTreeMap<String, String> {
-    let mut calls = BTreeMap::new();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    archived(folder).iter().map(|call| (text(&call["id"]), text(&call["state"]["disposition"]))).collect()
+}
+
+/// The calls of the run as the program archived them.
+fn archived(folder: &Path) -> Vec<Value> {
+    let mut calls = Vec::new();
     let mut folders = vec![folder.join("files/call-logs")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -238,10 +249,8 @@ fn calls(folder: &Path) -> BTreeMap<String, String> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.to_string_lossy().ends_with("-formatted.json") {
-                let call: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-                let call = &call["call"];
-                let (id, state) = (call["id"].as_str().unwrap(), &call["state"]);
-                calls.insert(id.to_owned(), state["disposition"].as_str().unwrap().to_owned());
+                let mut call: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+                calls.push(call["call"].take());
             }
         }
     }
