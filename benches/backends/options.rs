@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) nodes: u64,
     /// How often everything is measured.
     pub(crate) rounds: usize,
+    /// Whether only the whole step is measured, beside `cycle_attempt` on PostgreSQL.
+    pub(crate) quick: bool,
 }
 
 impl Options {
@@ -34,6 +36,7 @@ impl Options {
             batch: u32::try_from(number("--batch", 500)).expect("a batch is small"),
             nodes: number("--nodes", 1).max(1),
             rounds: usize::try_from(number("--rounds", 3)).expect("few rounds"),
+            quick: arguments.iter().any(|argument| argument == "--quick"),
         }
     }
 }

@@ -196,7 +196,8 @@ impl Builder {
             purged_at: std::sync::Mutex::default(),
             places: std::sync::Mutex::default(),
             troubles: std::sync::Mutex::default(),
-            dispatch_turn: std::sync::atomic::AtomicU64::default(),
+            // Nodes begin with different runs, so that they do not all wait for the same organization.
+            dispatch_turn: std::sync::atomic::AtomicU64::new(u64::from(node.as_uuid().as_bytes()[15])),
             dispatch_wake: Notify::new(),
             upkeep_wake: Notify::new(),
             loops: std::sync::atomic::AtomicUsize::default(),

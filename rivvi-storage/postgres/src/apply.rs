@@ -1,8 +1,9 @@
 //! What is told about calls that have begun.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use rivvi_core::domain::{Call, CallId, Contact, ContactId, ContactStatus, OrgId};
+use rivvi_core::domain::{Call, CallId, Contact, ContactId, ContactStatus, OrgId, RunId};
 use rivvi_core::machine::CallInput;
 use rivvi_core::provider::CallRef;
 use rivvi_core::storage::{Applied, ApplyCalls, Settle, WorkingSet};
@@ -41,7 +42,7 @@ pub(crate) async fn apply(
             loaded = load(store, &mut tx, &request.inputs, from_memory).await?;
             applied = loaded.set.apply(request.clone(), settle);
         }
-        let Loaded { set, homes, remembered } = loaded;
+        let Loaded { set, homes, remembered, .. } = loaded;
         let writes = set.into_writes();
         let needed: BTreeSet<OrgId> = writes.suppressions.iter().map(|entry| entry.org_id).collect();
         if needed.is_subset(&gates) {
@@ -61,6 +62,7 @@ pub(crate) async fn apply(
 struct Loaded {
     set: WorkingSet,
     homes: Homes,
+    runs: BTreeSet<RunId>,
     /// Those that were not read but remembered.
     remembered: Vec<CallId>,
 }
@@ -68,18 +70,24 @@ struct Loaded {
 impl Loaded {
     fn hold_live(
         &mut self,
-        call: Call,
-        status: ContactStatus,
-        contacts: &BTreeMap<ContactId, Contact>,
+        live: &(Call, ContactStatus),
+        contacts: &HashMap<ContactId, Arc<Contact>>,
     ) -> Result<(), Failure> {
-        let mut contact =
-            contacts.get(&call.contact_id).cloned().ok_or(Unreadable::new("contact of a call"))?;
-        self.homes.with(&call, &status);
-        self.set.hold_tally(call.run_id, tally::origin());
-        self.set.hold_call(call);
-        contact.status = status;
+        let (call, status) = live;
+        let contact = contacts.get(&call.contact_id).ok_or(Unreadable::new("contact of a call"))?;
+        self.homes.with(call, status);
+        self.hold_tally(call.run_id);
+        self.set.hold_call(call.clone());
+        let mut contact = Contact::clone(contact);
+        contact.status = status.clone();
         self.set.hold_contact(contact);
         Ok(())
+    }
+
+    fn hold_tally(&mut self, run_id: RunId) {
+        if self.runs.insert(run_id) {
+            self.set.hold_tally(run_id, tally::origin());
+        }
     }
 }
 
@@ -96,7 +104,7 @@ async fn load(
     ids.retain(|id| {
         let Some(call) = lately.call(*id).filter(|_| from_memory) else { return true };
         loaded.remembered.push(*id);
-        live.push((call.0.clone(), call.1.clone()));
+        live.push(call);
         false
     });
     if !ids.is_empty() {
@@ -105,12 +113,12 @@ async fn load(
             let status = contact::read_live_status(row, call::COLUMNS)?;
             ids.remove(&call.id);
             lately.remember_call(&call, &status);
-            live.push((call, status));
+            live.push(Arc::new((call, status)));
         }
     }
-    let contacts = lately.contacts(tx, live.iter().map(|(call, _)| call.contact_id).collect()).await?;
-    for (call, status) in live {
-        loaded.hold_live(call, status, &contacts)?;
+    let contacts = lately.contacts(tx, live.iter().map(|live| live.0.contact_id).collect()).await?;
+    for live in live {
+        loaded.hold_live(&live, &contacts)?;
     }
     if ids.is_empty() {
         return Ok(loaded);
@@ -123,7 +131,7 @@ async fn load(
         if loaded.set.contact(call.contact_id).is_none() {
             loaded.homes.note(row, call::COLUMNS)?;
         }
-        loaded.set.hold_tally(call.run_id, tally::origin());
+        loaded.hold_tally(call.run_id);
         loaded.set.hold_call(call);
         loaded.set.hold_contact(contact::read_any(row, call::COLUMNS)?);
     }

@@ -86,6 +86,16 @@ impl Connections {
         connection.raw("BEGIN").await?;
         Ok(Transaction(connection))
     }
+
+    /// A connection with a transaction begun by a statement without arguments. Returns whether that has rows.
+    pub(crate) async fn begin_with(&self, statement: String) -> Result<(Transaction, bool), Failure> {
+        let mut connection = self.take().await?;
+        connection.open = true;
+        let begin = sqlx::AssertSqlSafe(format!("BEGIN; {statement}"));
+        let result = sqlx::raw_sql(begin).fetch_all(connection.use_it()?).await;
+        let found = !connection.note(result)?.is_empty();
+        Ok((Transaction(connection), found))
+    }
 }
 
 impl fmt::Debug for Connections {
@@ -251,6 +261,15 @@ impl Transaction {
     /// Makes the changes last: when this returns, they survive a power failure of the server.
     pub(crate) async fn commit(mut self) -> Result<(), Failure> {
         self.0.raw("COMMIT").await?;
+        self.0.open = false;
+        Ok(())
+    }
+}
+
+impl Transaction {
+    /// Undoes the changes, and lets others have what it locked at once.
+    pub(crate) async fn roll_back(mut self) -> Result<(), Failure> {
+        self.0.raw("ROLLBACK").await?;
         self.0.open = false;
         Ok(())
     }

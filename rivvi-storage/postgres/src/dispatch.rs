@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use rivvi_core::domain::{Contact, E164, OrgId, RunTally, Suppression};
+use rivvi_core::domain::{Contact, ContactId, E164, OrgId, RunTally, Suppression};
 use rivvi_core::policy::NumberFacts;
 use rivvi_core::storage::{BeginCalls, Begun, Decide, Limited, WorkingSet};
 use sqlx::postgres::PgRow;
@@ -107,14 +107,23 @@ pub(crate) async fn begin_calls(
     request: &BeginCalls,
     decide: &Decide<'_>,
 ) -> Result<Begun, Failure> {
-    let mut tx = store.begin().await?;
-    gate::enter(&mut tx, &BTreeSet::from([request.org_id])).await?;
-    let Some(capacity) = capacity(&mut tx, request).await? else {
-        return Ok(Begun { limited: Some(Limited::NotActive), ..Begun::default() });
-    };
-    if capacity.free == 0 {
-        return Ok(Begun { limited: Some(Limited::Concurrency), ..Begun::default() });
+    let nothing = |reason| Begun { limited: Some(reason), ..Begun::default() };
+    let (mut tx, entered) = gate::try_enter(store, request.org_id).await?;
+    if !entered {
+        // Whoever is at work there may be at it for a while; who finds no room need not wait to hear that.
+        if let Err(reason) = capacity(&mut tx, request).await? {
+            tx.roll_back().await?;
+            return Ok(nothing(reason));
+        }
+        gate::enter(&mut tx, &BTreeSet::from([request.org_id])).await?;
     }
+    let capacity = match capacity(&mut tx, request).await? {
+        Ok(capacity) => capacity,
+        Err(reason) => {
+            tx.roll_back().await?;
+            return Ok(nothing(reason));
+        }
+    };
     let mut tally = capacity.tally;
     let mut begun = Begun::default();
     let reason = loop {
@@ -149,23 +158,26 @@ struct Capacity {
     tally: RunTally,
 }
 
-/// `None` if the run is not active.
-async fn capacity(tx: &mut Transaction, request: &BeginCalls) -> Result<Option<Capacity>, Failure> {
+/// What stands in the way, if no call may begin.
+async fn capacity(tx: &mut Transaction, request: &BeginCalls) -> Result<Result<Capacity, Limited>, Failure> {
     let query = sqlx::query(CAPACITY).bind(request.run_id.as_uuid()).bind(request.org_id.as_uuid());
-    let Some(row) = tx.row(query).await? else { return Ok(None) };
+    let Some(row) = tx.row(query).await? else { return Ok(Err(Limited::NotActive)) };
     if !row.value::<bool>(0)? {
-        return Ok(None);
+        return Ok(Err(Limited::NotActive));
     }
     let left = |limit: u32, live: i64| limit.saturating_sub(u32::try_from(live).unwrap_or(u32::MAX));
     let of_run = row.int(2)?;
     let left_to_run = request.run_limit.map_or(u32::MAX, |limit| left(limit, of_run));
     let free = left(request.organization_limit, row.int(1)?).min(left_to_run);
+    if free == 0 {
+        return Ok(Err(Limited::Concurrency));
+    }
     let tally = RunTally {
         calling: u64::try_from(row.int(3)?).unwrap_or(0),
         live_calls_max: u64::try_from(row.int(4)?).unwrap_or(0),
         ..tally::origin()
     };
-    Ok(Some(Capacity { free, tally }))
+    Ok(Ok(Capacity { free, tally }))
 }
 
 /// Contacts that were taken, in their order.
@@ -183,17 +195,22 @@ async fn claim(
 ) -> Result<Due, Failure> {
     let query = sqlx::query(CLAIM).bind(request.run_id.as_uuid()).bind(instant(request.now));
     let rows = tx.rows(query.bind(i64::from(count))).await?;
-    let (mut due, mut facts, mut homes) = (Vec::with_capacity(rows.len()), HashMap::new(), Homes::of_taken());
+    let mut due = Vec::with_capacity(rows.len());
     for row in &rows {
+        let place: (i16, _) = (row.value(contact::COLUMNS)?, row.instant(contact::COLUMNS + 1)?);
+        due.push((place, row.id::<ContactId>(0)?, row));
+    }
+    due.sort_unstable_by_key(|(place, id, _)| (*place, *id));
+    let (mut contacts, mut facts) = (Vec::with_capacity(due.len()), HashMap::with_capacity(due.len()));
+    let mut homes = Homes::of_taken();
+    for (.., row) in due {
         let contact = contact::read(row, 0)?;
-        let place = (row.value::<i16>(contact::COLUMNS)?, row.instant(contact::COLUMNS + 1)?, contact.id);
         homes.note(row, 0)?;
         facts.insert(contact.number, read_facts(row, contact::COLUMNS + 2)?);
         store.shared.lately.remember(&contact);
-        due.push((place, contact));
+        contacts.push(contact);
     }
-    due.sort_unstable_by_key(|(place, _)| *place);
-    Ok(Due { contacts: due.into_iter().map(|(_, contact)| contact).collect(), facts, homes })
+    Ok(Due { contacts, facts, homes })
 }
 
 async fn begin_chunk(

@@ -5,12 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rivvi_core::domain::OrgId;
 
+use crate::PostgresStorage;
 use crate::connection::{Connection, Transaction};
 use crate::error::Failure;
 use crate::value::{Columns, uuids};
 
 pub(crate) const LOCK: &str =
     "SELECT org_id, sequence FROM org_gates WHERE org_id = ANY($1) ORDER BY org_id FOR UPDATE";
+
+/// Begins a transaction, and keeps the gate of an organization until it ends unless somebody else does. Returns whether it
+/// is kept. One round trip, for every batch of calls comes here.
+pub(crate) async fn try_enter(
+    store: &PostgresStorage,
+    organization: OrgId,
+) -> Result<(Transaction, bool), Failure> {
+    store
+        .begin_with(format!(
+            "SELECT 1 FROM org_gates WHERE org_id = '{}' FOR UPDATE SKIP LOCKED",
+            organization.as_uuid()
+        ))
+        .await
+}
 
 /// Waits for the gates of these organizations and keeps them until the transaction ends. Returns the sequence number of
 /// the last journal entry of each.

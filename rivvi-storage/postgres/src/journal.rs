@@ -24,7 +24,7 @@ use crate::connection::{Connection, Transaction};
 use crate::error::{Failure, Unreadable};
 use crate::page::{self, Told};
 use crate::rows::{Rows, put, rows};
-use crate::value::{Columns, document, instant, limit, of_text, text};
+use crate::value::{Columns, document, instant, limit, long_document, of_text, text};
 
 rows! {
     /// Rows of `journal` that are not pages.
@@ -125,7 +125,7 @@ pub(crate) async fn append_pages(
                 .bind(instant(at))
                 .bind(org_id.as_uuid())
                 .bind(limit(size))
-                .bind(document("journal page", &told)?);
+                .bind(long_document("journal page", &told, told.len() * 256)?);
             let row = tx.row(insert).await?.ok_or(Unreadable::new("clock of the journal"))?;
             let position = row.int(0)?;
             pages.extend(told.iter().map(|told| (told.contact, position)));

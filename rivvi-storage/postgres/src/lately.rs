@@ -1,6 +1,6 @@
 //! What this process has read or written lately, so that a contact whose call goes on is not read again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,12 +36,16 @@ impl Lately {
         self.calls.insert(call.id, Arc::new((call.clone(), status.clone())));
     }
 
-    /// Remembers the live calls among those that changed.
+    /// Remembers the live calls among those that changed. Of those that ended nothing is kept: who is called again is read
+    /// again, and what is not needed any more would push out what is.
     pub(crate) fn remember_applied(&self, applied: &[Applied]) {
         for applied in applied {
             match applied {
                 Applied::Changed { call, status } if call.is_live() => self.remember_call(call, status),
-                Applied::Changed { call, .. } => drop(self.calls.remove(&call.id)),
+                Applied::Changed { call, .. } => {
+                    self.calls.remove(&call.id);
+                    self.contacts.remove(&call.contact_id);
+                }
                 _ => {}
             }
         }
@@ -64,20 +68,20 @@ impl Lately {
         &self,
         tx: &mut Transaction,
         ids: BTreeSet<ContactId>,
-    ) -> Result<BTreeMap<ContactId, Contact>, Failure> {
+    ) -> Result<HashMap<ContactId, Arc<Contact>>, Failure> {
         const CONTACTS: &str = "SELECT c.id, c.org_id, c.run_id, c.number, c.due_at, c.document FROM contacts c \
                                 WHERE c.id = ANY($1)";
-        let (mut found, mut missing) = (BTreeMap::new(), Vec::new());
+        let (mut found, mut missing) = (HashMap::with_capacity(ids.len()), Vec::new());
         for id in ids {
             match self.contacts.get(&id) {
-                Some(contact) => drop(found.insert(id, Contact::clone(&contact))),
+                Some(contact) => drop(found.insert(id, contact)),
                 None => missing.push(id),
             }
         }
         if !missing.is_empty() {
             for row in &tx.rows(sqlx::query(CONTACTS).bind(uuids(missing))).await? {
-                let contact = imported::read(row, 0)?;
-                self.remember(&contact);
+                let contact = Arc::new(imported::read(row, 0)?);
+                self.contacts.insert(contact.id, contact.clone());
                 found.insert(contact.id, contact);
             }
         }

@@ -158,6 +158,11 @@ impl PostgresStorage {
         self.shared.connections.begin().await
     }
 
+    /// Begins a transaction with a statement. Returns whether that has rows.
+    async fn begin_with(&self, statement: String) -> Result<(Transaction, bool), Failure> {
+        self.shared.connections.begin_with(statement).await
+    }
+
     async fn reader(&self) -> Result<Connection, Failure> {
         self.shared.connections.take().await
     }

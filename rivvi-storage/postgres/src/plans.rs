@@ -144,7 +144,7 @@ async fn hot_statements_look_up_what_they_need_and_nothing_else() {
         (journal::OF_AGGREGATE, format!("'{}', 'contact', 0, 100", ContactId::of_row(scene.run, 7)), 1),
         (journal::PAGES_OF_CONTACT, format!("'{}'", ContactId::of_row(scene.run, 119_000)), 2),
         (journal::FEED, "0, 0, 1000000, 1000000, 100, 0".to_owned(), 100),
-        (table::DELETE_DUE.as_str(), due.join(", "), 30),
+        (table::DELETE_DUE.of_lists(), due.join(", "), 30),
     ] {
         let plan = scene.run(sql, &parameters).await;
         assert_by_index(&plan, rows_max);

@@ -88,6 +88,17 @@ pub(crate) fn document(what: &'static str, thing: &impl Serialize) -> Result<Str
     serde_json::to_string(thing).map_err(|error| Unreadable::json(what, &error).into())
 }
 
+/// The same of a thing of about so many bytes.
+pub(crate) fn long_document(
+    what: &'static str,
+    thing: &impl Serialize,
+    bytes: usize,
+) -> Result<String, Failure> {
+    let mut document = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut document, thing).map_err(|error| Unreadable::json(what, &error))?;
+    String::from_utf8(document).map_err(|_| Unreadable::new(what).into())
+}
+
 /// The thing a document stands for.
 pub(crate) fn thing<T: DeserializeOwned>(what: &'static str, document: &str) -> Result<T, Failure> {
     serde_json::from_str(document).map_err(|error| Unreadable::json(what, &error).into())

@@ -14,7 +14,9 @@ use database::{Schema, execute, superuser};
 use rivvi_core::clock::{Clock, SystemClock};
 use rivvi_core::domain::Disposition;
 use rivvi_core::provider::CallEvent;
-use rivvi_core::storage::{ApplyCalls, BeginCalls, Catalog, Ledger, Storage, StorageErrorKind, Wakeups};
+use rivvi_core::storage::{
+    ApplyCalls, BeginCalls, Catalog, Ledger, Limited, Storage, StorageErrorKind, Wakeups,
+};
 use rivvi_core::testkit::build::{self, start, told};
 use rivvi_core::testkit::storage::{Scene, assert_whole, by_policy, settling};
 use rivvi_storage_postgres::PostgresStorage;
@@ -211,6 +213,31 @@ async fn verb_that_waits_too_long_for_a_lock_is_busy() {
     assert!(storage.ledger.run(scene.run.id).await.unwrap().is_some(), "who reads waits for nobody");
     execute(&mut beside, "ROLLBACK").await;
     assert_eq!(scene.begin_all(&storage).await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_finds_no_room_does_not_wait_for_others_to_hear_it() {
+    let schema = Schema::new();
+    let options = schema.options().lock_timeout(Duration::from_millis(200));
+    let storage: Storage = PostgresStorage::connect_with(options).await.unwrap().into();
+    let scene = Scene::active(&storage, 1, 3).await;
+    let request = |organization_limit| BeginCalls { organization_limit, ..scene.request() };
+    let terms = scene.terms();
+    let decide = by_policy(&terms, start());
+    let begun = storage.ledger.begin_calls(request(2), &decide).await.unwrap();
+    assert_eq!(begun.calls.len(), 2);
+
+    let mut other = superuser().await;
+    let hold = format!("BEGIN; SELECT * FROM {}.org_gates FOR UPDATE", schema.name);
+    execute(&mut other, hold).await;
+    let begun = storage.ledger.begin_calls(request(2), &decide).await.unwrap();
+    assert_eq!((begun.calls.len(), begun.limited), (0, Some(Limited::Concurrency)));
+    // That there is room counts only behind the gate.
+    let error = storage.ledger.begin_calls(request(3), &decide).await.unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::Busy);
+    execute(&mut other, "COMMIT").await;
+    let begun = storage.ledger.begin_calls(request(3), &decide).await.unwrap();
+    assert_eq!(begun.calls.len(), 1);
 }
 
 /// A node that is stopped in the middle of a transaction keeps the others waiting no longer than it may.

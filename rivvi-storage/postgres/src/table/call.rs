@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::status::{EndStatusRows, LiveStatusRows};
 use crate::connection::Transaction;
 use crate::error::Failure;
-use crate::rows::{Rows, names, put_short, rows, short};
+use crate::rows::{Bulk, Rows, names, rows};
 use crate::value::{count, digits, document, instant, text};
 
 /// What changes about a call as an attempt at its number.
@@ -154,22 +154,19 @@ pub(crate) async fn insert_live(
     statuses: LiveStatusRows<'_>,
     intents: IntentRows<'_>,
 ) -> Result<(), Failure> {
-    if calls.is_empty() {
-        return Ok(());
-    }
-    let insert = calls.bind_short(sqlx::query(INSERT_LIVE.as_str()), true);
-    tx.run(intents.bind_short(statuses.bind_short(insert, false), false)).await.map(drop)
+    INSERT_LIVE.put(tx, (calls, statuses, intents)).await.map(drop)
 }
 
-static INSERT_LIVE: LazyLock<String> = LazyLock::new(|| {
-    let call = "call_id, provider_ref, state, lease_node, lease_token, lease_until, check_at, asked_at, placed_at, \
+static INSERT_LIVE: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[CallRows::COLUMNS, LiveStatusRows::COLUMNS, IntentRows::COLUMNS], |rows| {
+        let call = "call_id, provider_ref, state, lease_node, lease_token, lease_until, check_at, asked_at, placed_at, \
                 answered_at, ended_at, detail, attempt_at";
-    let (status, intent) = (names(LiveStatusRows::COLUMNS), names(IntentRows::COLUMNS));
-    let rows = short(&[CallRows::COLUMNS, LiveStatusRows::COLUMNS, IntentRows::COLUMNS]);
-    format!(
-        "INSERT INTO live_calls ({call}, {status}, {intent}, check_from, pages) \
+        let (status, intent) = (names(LiveStatusRows::COLUMNS), names(IntentRows::COLUMNS));
+        format!(
+            "INSERT INTO live_calls ({call}, {status}, {intent}, check_from, pages) \
          SELECT {call}, {status}, {intent}, check_at, ARRAY[page] FROM {rows}"
-    )
+        )
+    })
 });
 
 /// Changes live calls with the statuses of their contacts; the lists are of the same calls in the same order.
@@ -178,19 +175,15 @@ pub(crate) async fn update_live(
     calls: CallRows<'_>,
     statuses: LiveStatusRows<'_>,
 ) -> Result<(), Failure> {
-    if calls.is_empty() {
-        return Ok(());
-    }
     let expected = calls.len() as u64;
-    let update = statuses.bind_short(calls.bind_short(sqlx::query(UPDATE_LIVE.as_str()), true), false);
-    if tx.run(update).await? == expected { Ok(()) } else { Err(Failure::Overtaken) }
+    if UPDATE_LIVE.put(tx, (calls, statuses)).await? == expected { Ok(()) } else { Err(Failure::Overtaken) }
 }
 
 /// `check_from` moves back alone, and so mostly stays: see `0003_journal_pages.sql`.
-static UPDATE_LIVE: LazyLock<String> = LazyLock::new(|| {
-    let rows = short(&[CallRows::COLUMNS, LiveStatusRows::COLUMNS]);
-    format!(
-        "UPDATE live_calls l SET provider_ref = row.provider_ref, state = row.state, lease_node = row.lease_node, \
+static UPDATE_LIVE: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[CallRows::COLUMNS, LiveStatusRows::COLUMNS], |rows| {
+        format!(
+            "UPDATE live_calls l SET provider_ref = row.provider_ref, state = row.state, lease_node = row.lease_node, \
            lease_token = row.lease_token, lease_until = row.lease_until, check_at = row.check_at, \
            check_from = least(l.check_from, row.check_at), asked_at = row.asked_at, placed_at = row.placed_at, \
            answered_at = row.answered_at, ended_at = row.ended_at, detail = row.detail, \
@@ -199,7 +192,8 @@ static UPDATE_LIVE: LazyLock<String> = LazyLock::new(|| {
            retries = row.retries, last_disposition = row.last_disposition, sequence = row.sequence, \
            pages = array_cat(l.pages, {PAGE}) \
          FROM {rows} WHERE l.call_id = row.call_id AND {AS_KNOWN}"
-    )
+        )
+    })
 });
 
 /// Whether a live call and the status of its contact are as they were read.
@@ -215,18 +209,14 @@ pub(crate) async fn end_calls(
     calls: CallRows<'_>,
     statuses: EndStatusRows<'_>,
 ) -> Result<(), Failure> {
-    if calls.is_empty() {
-        return Ok(());
-    }
     let expected = calls.len() as u64;
-    let end = statuses.bind_short(calls.bind_short(sqlx::query(END.as_str()), true), false);
-    if tx.run(end).await? == expected { Ok(()) } else { Err(Failure::Overtaken) }
+    if END.put(tx, (calls, statuses)).await? == expected { Ok(()) } else { Err(Failure::Overtaken) }
 }
 
-static END: LazyLock<String> = LazyLock::new(|| {
-    let rows = short(&[CallRows::COLUMNS, EndStatusRows::COLUMNS]);
-    format!(
-        "WITH gone AS ( \
+static END: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[CallRows::COLUMNS, EndStatusRows::COLUMNS], |rows| {
+        format!(
+            "WITH gone AS ( \
            DELETE FROM live_calls l USING {rows} WHERE l.call_id = row.call_id AND {AS_KNOWN} \
            RETURNING l.call_id, l.org_id, l.run_id, l.contact_id, l.number, l.caller_id, l.attempt, l.provider, \
              row.provider_ref, row.state, row.lease_node, row.lease_token, row.lease_until, row.check_at, \
@@ -235,25 +225,27 @@ static END: LazyLock<String> = LazyLock::new(|| {
              array_cat(l.pages, {PAGE}), row.outcome, row.exclusion, row.settled_at, row.attempts, row.not_placed, \
              row.retries, row.last_disposition, row.sequence \
          ) INSERT INTO ended_calls SELECT * FROM gone"
-    )
+        )
+    })
 });
 
 /// Changes calls that have ended before.
 pub(crate) async fn update_ended(tx: &mut Transaction, calls: CallRows<'_>) -> Result<(), Failure> {
-    put_short(tx, &UPDATE_ENDED, calls).await.map(drop)
+    UPDATE_ENDED.put(tx, calls).await.map(drop)
 }
 
-static UPDATE_ENDED: LazyLock<String> = LazyLock::new(|| {
-    let rows = short(&[CallRows::COLUMNS]);
-    format!(
-        "UPDATE ended_calls e SET provider_ref = row.provider_ref, disposition = row.state, \
+static UPDATE_ENDED: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[CallRows::COLUMNS], |rows| {
+        format!(
+            "UPDATE ended_calls e SET provider_ref = row.provider_ref, disposition = row.state, \
            lease_node = row.lease_node, lease_token = row.lease_token, lease_until = row.lease_until, \
            check_at = row.check_at, asked_at = row.asked_at, placed_at = row.placed_at, \
            answered_at = row.answered_at, ended_at = row.ended_at, detail = row.detail, \
            attempt_at = CASE WHEN row.forget THEN NULL ELSE coalesce(row.attempt_at, e.attempt_at) END, \
            pages = array_cat(e.pages, {PAGE}) \
          FROM {rows} WHERE e.call_id = row.call_id"
-    )
+        )
+    })
 });
 
 /// Changes the statuses of contacts that stand with live calls which do not change themselves.
@@ -262,21 +254,18 @@ pub(crate) async fn update_live_statuses(
     moved: MovedRows<'_>,
     statuses: LiveStatusRows<'_>,
 ) -> Result<(), Failure> {
-    if moved.is_empty() {
-        return Ok(());
-    }
     let expected = moved.len() as u64;
-    let update =
-        statuses.bind_short(moved.bind_short(sqlx::query(UPDATE_LIVE_STATUSES.as_str()), true), false);
-    if tx.run(update).await? == expected { Ok(()) } else { Err(Failure::Overtaken) }
+    let updated = UPDATE_LIVE_STATUSES.put(tx, (moved, statuses)).await?;
+    if updated == expected { Ok(()) } else { Err(Failure::Overtaken) }
 }
 
-static UPDATE_LIVE_STATUSES: LazyLock<String> = LazyLock::new(|| {
-    let rows = short(&[MovedRows::COLUMNS, LiveStatusRows::COLUMNS]);
-    format!(
-        "UPDATE live_calls l SET contact_state = row.contact_state, attempts = row.attempts, \
+static UPDATE_LIVE_STATUSES: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[MovedRows::COLUMNS, LiveStatusRows::COLUMNS], |rows| {
+        format!(
+            "UPDATE live_calls l SET contact_state = row.contact_state, attempts = row.attempts, \
            not_placed = row.not_placed, retries = row.retries, last_disposition = row.last_disposition, \
            sequence = row.sequence, pages = array_cat(l.pages, {PAGE}) \
          FROM {rows} WHERE l.call_id = row.call_id AND l.sequence = row.known"
-    )
+        )
+    })
 });

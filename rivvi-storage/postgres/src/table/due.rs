@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::connection::Transaction;
 use crate::error::Failure;
-use crate::rows::{Rows, names, put_short, rows, short};
+use crate::rows::{Bulk, Rows, names, rows};
 use crate::value::instant;
 
 rows! {
@@ -35,25 +35,28 @@ impl DueRows<'_> {
 }
 
 pub(crate) async fn insert_due(tx: &mut Transaction, due: DueRows<'_>) -> Result<(), Failure> {
-    put_short(tx, &INSERT_DUE, due).await.map(drop)
+    INSERT_DUE.put(tx, due).await.map(drop)
 }
 
-static INSERT_DUE: LazyLock<String> = LazyLock::new(|| {
-    let (columns, rows) = (names(DueRows::COLUMNS), short(&[DueRows::COLUMNS]));
-    format!("INSERT INTO due ({columns}) SELECT {columns} FROM {rows}")
+static INSERT_DUE: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[DueRows::COLUMNS], |rows| {
+        let columns = names(DueRows::COLUMNS);
+        format!("INSERT INTO due ({columns}) SELECT {columns} FROM {rows}")
+    })
 });
 
 /// Removes rows, all of which must be there still.
 pub(crate) async fn delete_due(tx: &mut Transaction, due: DueRows<'_>) -> Result<(), Failure> {
     let expected = due.len() as u64;
-    let deleted = put_short(tx, &DELETE_DUE, due).await?;
+    let deleted = DELETE_DUE.put(tx, due).await?;
     if deleted == expected { Ok(()) } else { Err(Failure::Overtaken) }
 }
 
-pub(crate) static DELETE_DUE: LazyLock<String> = LazyLock::new(|| {
-    let rows = short(&[DueRows::COLUMNS]);
-    format!(
-        "DELETE FROM due d USING {rows} WHERE d.run_id = row.run_id AND d.priority = row.priority \
+pub(crate) static DELETE_DUE: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[DueRows::COLUMNS], |rows| {
+        format!(
+            "DELETE FROM due d USING {rows} WHERE d.run_id = row.run_id AND d.priority = row.priority \
            AND d.due_at = row.due_at AND d.contact_id = row.contact_id"
-    )
+        )
+    })
 });

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::connection::Transaction;
 use crate::error::Failure;
-use crate::rows::{Rows, put_short, rows, short};
+use crate::rows::{Bulk, Rows, rows};
 use crate::value::{count, document, instant};
 
 rows! {
@@ -132,14 +132,14 @@ impl StatusRows<'_> {
 /// Writes statuses, none of which may have changed since it was read.
 pub(crate) async fn put_statuses(tx: &mut Transaction, statuses: StatusRows<'_>) -> Result<(), Failure> {
     let expected = statuses.len() as u64;
-    let written = put_short(tx, &PUT_STATUSES, statuses).await?;
+    let written = PUT_STATUSES.put(tx, statuses).await?;
     if written == expected { Ok(()) } else { Err(Failure::Overtaken) }
 }
 
-static PUT_STATUSES: LazyLock<String> = LazyLock::new(|| {
-    let rows = short(&[StatusRows::COLUMNS]);
-    format!(
-        "INSERT INTO contact_statuses AS s (contact_id, org_id, due_at, call_id, outcome, exclusion, settled_at, attempts, \
+static PUT_STATUSES: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[StatusRows::COLUMNS], |rows| {
+        format!(
+            "INSERT INTO contact_statuses AS s (contact_id, org_id, due_at, call_id, outcome, exclusion, settled_at, attempts, \
            not_placed, retries, last_disposition, sequence, replaced, pages) \
          SELECT contact_id, org_id, due_at, call_id, outcome, exclusion, settled_at, attempts, not_placed, retries, \
            last_disposition, sequence, replaced, CASE WHEN page IS NULL THEN '{{}}' ELSE ARRAY[page] END FROM {rows} \
@@ -149,7 +149,8 @@ static PUT_STATUSES: LazyLock<String> = LazyLock::new(|| {
            last_disposition = excluded.last_disposition, sequence = excluded.sequence, replaced = excluded.replaced, \
            pages = s.pages || excluded.pages \
            WHERE excluded.replaced IS NULL OR s.sequence = excluded.replaced"
-    )
+        )
+    })
 });
 
 rows! {
@@ -172,15 +173,16 @@ impl LeftRows<'_> {
 /// Notes with statuses that they are left behind, so that whoever read them before finds them changed.
 pub(crate) async fn leave_statuses(tx: &mut Transaction, left: LeftRows<'_>) -> Result<(), Failure> {
     let expected = left.len() as u64;
-    if put_short(tx, &LEAVE_STATUSES, left).await? == expected { Ok(()) } else { Err(Failure::Overtaken) }
+    if LEAVE_STATUSES.put(tx, left).await? == expected { Ok(()) } else { Err(Failure::Overtaken) }
 }
 
-static LEAVE_STATUSES: LazyLock<String> = LazyLock::new(|| {
-    let rows = short(&[LeftRows::COLUMNS]);
-    format!(
-        "UPDATE contact_statuses s SET sequence = row.sequence FROM {rows} \
+static LEAVE_STATUSES: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(&[LeftRows::COLUMNS], |rows| {
+        format!(
+            "UPDATE contact_statuses s SET sequence = row.sequence FROM {rows} \
          WHERE s.contact_id = row.contact_id AND s.sequence = row.known"
-    )
+        )
+    })
 });
 
 fn retries(status: &ContactStatus) -> Result<Option<String>, Failure> {
