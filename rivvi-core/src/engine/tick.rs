@@ -90,9 +90,10 @@ impl Inner {
     /// What a provider or a hook of the host answers, or `None` if that takes too long.
     pub(super) async fn within<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
         let timeout = self.clock.sleep_until(self.clock.now() + self.config.place_timeout);
-        match select(pin!(asked), timeout).await {
-            Either::Left((answer, _)) => Some(answer),
-            Either::Right(_) => None,
+        // The time is looked at first, so that a process that was stopped for longer than that asks nobody any more.
+        match select(timeout, pin!(asked)).await {
+            Either::Left(_) => None,
+            Either::Right((answer, _)) => Some(answer),
         }
     }
 
