@@ -1,9 +1,10 @@
 //! One round of everything.
 
 use std::collections::HashSet;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 
 use chrono::{DateTime, Utc};
 use futures::future::{Either, join_all, select};
@@ -92,7 +93,13 @@ impl Inner {
         let until = self.clock.now() + self.config.place_timeout;
         // Sleep that nobody waits for is not even begun.
         let timeout = async { self.clock.sleep_until(until).await };
-        match select(pin!(asked), pin!(timeout)).await {
+        let mut asked = pin!(asked);
+        // The time is looked at first, so that a process that was stopped for longer asks nobody any more.
+        let in_time = poll_fn(|context| match self.clock.now() < until {
+            true => asked.as_mut().poll(context),
+            false => Poll::Pending,
+        });
+        match select(in_time, pin!(timeout)).await {
             Either::Left((answer, _)) => Some(answer),
             Either::Right(_) => None,
         }

@@ -8,7 +8,7 @@ use crate::domain::{
 use crate::machine::CallInput;
 
 /// Which runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RunQuery {
     /// Of this organization.
     pub org_id: Option<OrgId>,

@@ -1,16 +1,17 @@
 //! A ledger that fails: for simulations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::clock::Clock;
 use crate::domain::{
     Aggregate, Call, CallId, Contact, ContactId, E164, ItemId, JournalEntry, OrgId, Run, RunId, RunTally,
     Suppression,
@@ -31,6 +32,10 @@ pub struct LedgerFaults {
     pub unavailable: f64,
     /// The verb took effect, and its answer was lost.
     pub answer_lost: f64,
+    /// The verb took up to two minutes, by [the clock](FaultyLedger::with_clock).
+    pub slow: f64,
+    /// What was told of runs is what was true when they were last asked for, as by an index that lags behind.
+    pub stale: f64,
 }
 
 /// A ledger in front of another that fails as often as it is told to, decided by a seed. Every verb yields before and
@@ -39,6 +44,7 @@ pub struct LedgerFaults {
 pub struct FaultyLedger {
     inner: Arc<dyn Ledger>,
     dice: Arc<Mutex<Dice>>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 #[derive(Debug)]
@@ -46,13 +52,22 @@ struct Dice {
     random: StdRng,
     faults: LedgerFaults,
     fired: BTreeMap<&'static str, u64>,
+    /// What was told of runs lately.
+    runs: HashMap<RunQuery, Vec<Run>>,
 }
 
 impl FaultyLedger {
     /// A ledger that passes everything on to `inner`, and fails as `faults` say.
     pub fn new(inner: Arc<dyn Ledger>, seed: u64, faults: LedgerFaults) -> Self {
-        let dice = Dice { random: StdRng::seed_from_u64(seed), faults, fired: BTreeMap::new() };
-        Self { inner, dice: Arc::new(Mutex::new(dice)) }
+        let random = StdRng::seed_from_u64(seed);
+        let dice = Dice { random, faults, fired: BTreeMap::new(), runs: HashMap::new() };
+        Self { inner, dice: Arc::new(Mutex::new(dice)), clock: None }
+    }
+
+    /// The same, with the clock by which verbs are slow. Without one they never are.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock: Some(clock), ..self }
     }
 
     /// Fails as these say from now on.
@@ -72,6 +87,7 @@ impl FaultyLedger {
     async fn before(&self, verb: &'static str) -> Result<(), StorageError> {
         Yield::default().await;
         let faults = self.dice().faults;
+        self.dawdle(faults.slow).await;
         self.fail(faults.busy, "store busy", StorageErrorKind::Busy, verb)?;
         self.fail(faults.unavailable, "store unavailable", StorageErrorKind::Unavailable, verb)
     }
@@ -82,6 +98,36 @@ impl FaultyLedger {
         self.fail(faults.answer_lost, "store answer lost", StorageErrorKind::Unavailable, verb)
     }
 
+    /// Takes its time.
+    async fn dawdle(&self, share: f64) {
+        let Some(clock) = self.clock.as_ref().filter(|_| self.happens(share, "store slow")) else { return };
+        let takes = TimeDelta::milliseconds(self.dice().random.random_range(10..120_000));
+        clock.sleep_until(clock.now() + takes).await;
+    }
+
+    /// Whether a fault fires.
+    fn happens(&self, share: f64, fault: &'static str) -> bool {
+        let mut dice = self.dice();
+        let happens = share > 0.0 && dice.random.random_bool(share);
+        if happens {
+            *dice.fired.entry(fault).or_default() += 1;
+        }
+        happens
+    }
+
+    async fn runs_perhaps_stale(&self, query: RunQuery) -> Result<Vec<Run>, StorageError> {
+        let before = self.dice().runs.get(&query).cloned();
+        let stale = self.dice().faults.stale;
+        if let Some(before) = before
+            && self.happens(stale, "store stale")
+        {
+            return Ok(before);
+        }
+        let runs = self.inner.runs(query.clone()).await?;
+        self.dice().runs.insert(query, runs.clone());
+        Ok(runs)
+    }
+
     fn fail(
         &self,
         share: f64,
@@ -89,12 +135,10 @@ impl FaultyLedger {
         kind: StorageErrorKind,
         verb: &'static str,
     ) -> Result<(), StorageError> {
-        let mut dice = self.dice();
-        if !dice.random.random_bool(share) {
-            return Ok(());
+        match self.happens(share, fault) {
+            true => Err(StorageError::new(kind, verb, "a fault of the simulation")),
+            false => Ok(()),
         }
-        *dice.fired.entry(fault).or_default() += 1;
-        Err(StorageError::new(kind, verb, "a fault of the simulation"))
     }
 }
 
@@ -128,6 +172,13 @@ macro_rules! pass_on {
                 self.after(stringify!($verb)).await?;
                 Ok(answer)
             })*
+
+            async fn runs(&self, query: RunQuery) -> Result<Vec<Run>, StorageError> {
+                self.before("runs").await?;
+                let runs = self.runs_perhaps_stale(query).await?;
+                self.after("runs").await?;
+                Ok(runs)
+            }
         }
     };
 }
@@ -135,7 +186,6 @@ macro_rules! pass_on {
 pass_on! {
     create_run(run: Run) -> Run;
     run(id: RunId) -> Option<Run>;
-    runs(query: RunQuery) -> Vec<Run>;
     change_run(id: RunId, change: &ChangeRun<'_>) -> Run;
     purge_run(id: RunId, limit: usize) -> u64;
     add_contacts(contacts: Vec<Contact>, now: DateTime<Utc>) -> u64;

@@ -37,6 +37,10 @@ pub struct Behaviour {
     pub lost_webhooks: f64,
     /// Share of webhooks that are delivered twice.
     pub repeated_webhooks: f64,
+    /// Share of calls after whose end a webhook tells of another end.
+    pub wrong_webhooks: f64,
+    /// Share of calls that are accepted and wait for one to six hours before the phone rings.
+    pub queued: f64,
     /// How old a webhook may be, by its signature. Default 5 minutes.
     pub webhook_age_max: Duration,
     /// How fast the network may be fed.
@@ -80,6 +84,8 @@ impl Default for Behaviour {
             late_webhooks: 0.0,
             lost_webhooks: 0.0,
             repeated_webhooks: 0.0,
+            wrong_webhooks: 0.0,
+            queued: 0.0,
             webhook_age_max: Duration::from_secs(300),
             calls_per_second: None,
             haste: 1.0,

@@ -116,12 +116,13 @@ struct State {
     lose_next_answer: bool,
     webhooks: BTreeMap<(DateTime<Utc>, u64), News>,
     scheduled: u64,
+    fired: BTreeMap<&'static str, u64>,
 }
 
 /// What a webhook of the gateway tells.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum News {
+pub(crate) enum News {
     Receipt(CallUpdate),
     Inbound { id: String, from: E164, to: Sender, text: Personal<String>, at: DateTime<Utc> },
 }
@@ -140,6 +141,7 @@ impl SimulatedGateway {
             lose_next_answer: false,
             webhooks: BTreeMap::new(),
             scheduled: 0,
+            fired: BTreeMap::new(),
         };
         let key = Secret::new(format!("simulated-gateway-{seed}"));
         Self {
@@ -155,6 +157,11 @@ impl SimulatedGateway {
     /// Behaves differently from now on.
     pub fn set_behaviour(&self, behaviour: GatewayBehaviour) {
         self.state().behaviour = behaviour;
+    }
+
+    /// How often each kind of fault was seen to fire.
+    pub fn fired(&self) -> BTreeMap<&'static str, u64> {
+        self.state().fired.clone()
     }
 
     /// Loses the answer to the next request that sends a message.
@@ -178,16 +185,29 @@ impl SimulatedGateway {
 
     /// Takes the webhooks that are due at `now`, signed, in the order of their times.
     pub fn take_webhooks(&self, now: DateTime<Utc>) -> Vec<WebhookRequest> {
-        let due = self.state().take_due(now);
-        due.iter().map(|news| webhook::encode(news, &self.shared.key, now)).collect()
+        self.take_due(now).iter().map(|news| self.sign(news, now)).collect()
+    }
+
+    /// Takes what is due to be told at `now`, in the order of its times.
+    pub(crate) fn take_due(&self, now: DateTime<Utc>) -> Vec<News> {
+        self.state().take_due(now)
+    }
+
+    /// The webhook that tells news at `now`.
+    pub(crate) fn sign(&self, news: &News, now: DateTime<Utc>) -> WebhookRequest {
+        webhook::encode(news, &self.shared.key, now)
+    }
+
+    /// Tells news at `at`.
+    pub(crate) fn tell_at(&self, at: DateTime<Utc>, news: News) {
+        self.state().schedule(at, news);
     }
 
     /// Delivers the webhooks that are due to an engine, and delivers again what it could not store.
     pub async fn deliver_due(&self, rivvi: &Rivvi) {
         let now = self.shared.clock.now();
-        let due = self.state().take_due(now);
-        let requests: Vec<WebhookRequest> =
-            due.iter().map(|news| webhook::encode(news, &self.shared.key, now)).collect();
+        let due = self.take_due(now);
+        let requests: Vec<WebhookRequest> = due.iter().map(|news| self.sign(news, now)).collect();
         let answers =
             futures::future::join_all(requests.iter().map(|request| rivvi.receive(Self::NAME, request)))
                 .await;
@@ -296,11 +316,15 @@ impl State {
             let (behaviour, dice) = (&self.behaviour, &mut story.dice);
             let is_receipt = matches!(news, News::Receipt(_));
             if is_receipt && dice.happens(behaviour.lost_webhooks) {
+                *self.fired.entry("receipt lost").or_default() += 1;
                 continue;
             }
             let late = dice.happens(behaviour.late_webhooks);
             let late = if late { dice.below(86_400) } else { 0 };
             let again = dice.happens(behaviour.repeated_webhooks).then(|| dice.below(600));
+            for (fault, fires) in [("receipt late", late > 0), ("receipt repeated", again.is_some())] {
+                *self.fired.entry(fault).or_default() += u64::from(fires);
+            }
             let after = |seconds: u64| at + TimeDelta::seconds(i64::try_from(seconds).unwrap_or(0));
             if let Some(again) = again {
                 self.schedule(after(again), news.clone());
@@ -337,6 +361,7 @@ impl SmsProvider for SimulatedGateway {
         let behaviour = state.behaviour.clone();
         let mut dice = Dice::new(self.shared.seed.wrapping_add(13), request.to, state.requests);
         if dice.happens(behaviour.refused) {
+            *state.fired.entry("message refused").or_default() += 1;
             let kinds = [ProviderErrorKind::Unavailable, ProviderErrorKind::RateLimited];
             let kind = kinds[usize::from(dice.happens(0.5))];
             return Err(ProviderError::not_sent(&self.name(), "send_sms", kind));
@@ -358,6 +383,7 @@ impl SmsProvider for SimulatedGateway {
         state.events.insert(request.message_id, story.events);
         self.shared.scheduled.notify_one();
         if std::mem::take(&mut state.lose_next_answer) || dice.happens(behaviour.lost_answers) {
+            *state.fired.entry("message answer lost").or_default() += 1;
             return Err(ProviderError::unknown(&self.name(), "send_sms", ProviderErrorKind::Timeout));
         }
         Ok(SentSms { reference: Some(reference(request.message_id)), cost: Some(story.price) })

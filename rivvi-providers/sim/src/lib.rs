@@ -26,6 +26,8 @@ mod gateway;
 mod log;
 mod network;
 mod script;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod turns;
 mod webhook;
 

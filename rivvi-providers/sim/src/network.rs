@@ -59,6 +59,7 @@ struct State {
     /// Webhooks to be delivered, by time and order of scheduling.
     webhooks: BTreeMap<(DateTime<Utc>, u64), CallUpdate>,
     scheduled: u64,
+    fired: BTreeMap<&'static str, u64>,
 }
 
 struct PlacedLeg {
@@ -142,6 +143,11 @@ impl SimulatedNetwork {
         legs
     }
 
+    /// How often each kind of fault was seen to fire.
+    pub fn fired(&self) -> BTreeMap<&'static str, u64> {
+        self.state().fired.clone()
+    }
+
     /// Loses the answer to the next request that makes a call.
     pub fn lose_next_answer(&self) {
         self.state().lose_next_answer = true;
@@ -164,23 +170,32 @@ impl SimulatedNetwork {
 
     /// Takes the webhooks that are due at `now`, signed, in the order of their times.
     pub fn take_webhooks(&self, now: DateTime<Utc>) -> Vec<WebhookRequest> {
+        self.take_due(now).iter().map(|update| self.sign(update, now)).collect()
+    }
+
+    /// Takes what is due to be told at `now`, in the order of its times.
+    pub(crate) fn take_due(&self, now: DateTime<Utc>) -> Vec<CallUpdate> {
         let mut state = self.state();
         let later = state.webhooks.split_off(&(now + TimeDelta::microseconds(1), 0));
-        let due = std::mem::replace(&mut state.webhooks, later);
-        due.values().map(|update| webhook::encode(update, &self.shared.key, now)).collect()
+        std::mem::replace(&mut state.webhooks, later).into_values().collect()
+    }
+
+    /// The webhook that tells an update at `now`.
+    pub(crate) fn sign(&self, update: &CallUpdate, now: DateTime<Utc>) -> WebhookRequest {
+        webhook::encode(update, &self.shared.key, now)
+    }
+
+    /// Tells an update at `at`.
+    pub(crate) fn tell_at(&self, at: DateTime<Utc>, update: CallUpdate) {
+        self.schedule(&mut self.state(), at, update);
     }
 
     /// Delivers the webhooks that are due to an engine, and delivers again what it could not store.
     pub async fn deliver_due(&self, rivvi: &Rivvi) {
         let now = self.shared.clock.now();
-        let due: Vec<CallUpdate> = {
-            let mut state = self.state();
-            let later = state.webhooks.split_off(&(now + TimeDelta::microseconds(1), 0));
-            std::mem::replace(&mut state.webhooks, later).into_values().collect()
-        };
+        let due = self.take_due(now);
         let name = self.name();
-        let requests: Vec<WebhookRequest> =
-            due.iter().map(|update| webhook::encode(update, &self.shared.key, now)).collect();
+        let requests: Vec<WebhookRequest> = due.iter().map(|update| self.sign(update, now)).collect();
         let answers =
             futures::future::join_all(requests.iter().map(|request| rivvi.receive(name.as_str(), request)))
                 .await;
@@ -266,9 +281,11 @@ impl VoiceProvider for SimulatedNetwork {
         *state.requests_of.entry(request.call_id).or_default() += 1;
         let mut dice = Dice::new(self.shared.seed.wrapping_add(3), request.to, state.requests);
         if dice.happens(behaviour.refused) {
+            state.count("call refused");
             let kinds = [ProviderErrorKind::Unavailable, ProviderErrorKind::RateLimited];
             let kind = kinds[usize::from(dice.happens(0.5))];
-            return Err(not_sent(kind));
+            let wait = dice.happens(0.3).then(|| Duration::from_secs(1 + dice.below(600)));
+            return Err(not_sent(kind).with_retry_after(wait));
         }
         self.catch_up(&mut state).map_err(|error| unreadable(error.into()))?;
         if state.calls.contains_key(&request.call_id) {
@@ -294,11 +311,15 @@ impl VoiceProvider for SimulatedNetwork {
             })?;
         }
         self.schedule_webhooks(&mut state, &leg, &script);
+        if script.events.get(1).is_some_and(|(at, _)| *at - leg.at >= TimeDelta::hours(1)) {
+            state.count("call queued");
+        }
         state.remember(leg, script);
         state.placed += 1;
         let nth = state.legs_to.get(&request.to).copied().unwrap_or(0);
         let mut dice = Dice::new(self.shared.seed.wrapping_add(2), request.to, nth);
         if std::mem::take(&mut state.lose_next_answer) || dice.happens(behaviour.lost_answers) {
+            state.count("call answer lost");
             return Err(ProviderError::unknown(&self.name(), "place_call", ProviderErrorKind::Timeout));
         }
         Ok(PlacedCall::default())

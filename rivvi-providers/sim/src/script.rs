@@ -26,6 +26,7 @@ impl Script {
         let mut dice = Dice::new(seed, number, nth);
         let disposition = disposition(&mut dice, behaviour);
         let mut events = vec![(at, CallEvent::Accepted { reference: None })];
+        let at = at + Self::queued(seed, number, nth, behaviour);
         let mut clock = at;
         let mut later = |from: u64, to: u64, dice: &mut Dice| {
             clock += behaviour.takes(from + dice.below(to - from + 1));
@@ -83,6 +84,15 @@ impl Script {
             }
         }
         Self { events }
+    }
+
+    /// How long the leg waits before the phone rings.
+    pub(crate) fn queued(seed: u64, number: E164, nth: u64, behaviour: &Behaviour) -> TimeDelta {
+        let mut dice = Dice::new(seed.wrapping_add(4), number, nth);
+        match dice.happens(behaviour.queued) {
+            true => behaviour.takes(3_600 + dice.below(5 * 3_600)),
+            false => TimeDelta::zero(),
+        }
     }
 
     /// Has the leg end at `at`, as was decided before.

@@ -1,7 +1,8 @@
 //! What is known of legs: placed here, read back, or placed by other processes.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rivvi_core::provider::{CallRef, CallUpdate};
+use rivvi_core::domain::Disposition;
+use rivvi_core::provider::{CallEvent, CallRef, CallUpdate};
 
 use super::{PlacedLeg, SimulatedNetwork, State};
 use crate::log::{Leg, NetworkLogError};
@@ -33,18 +34,33 @@ impl SimulatedNetwork {
         for (at, event) in script.events.iter().skip(1) {
             let update = CallUpdate { call: CallRef::Id(leg.call_id), at: *at, event: event.clone() };
             if dice.happens(behaviour.lost_webhooks) {
+                state.count("webhook lost");
                 continue;
             }
             if dice.happens(behaviour.late_webhooks) {
+                state.count("webhook late");
                 let late = *at + behaviour.takes(dice.below(3 * 86_400));
                 self.schedule(state, late, update);
                 continue;
             }
             if dice.happens(behaviour.repeated_webhooks) {
+                state.count("webhook repeated");
                 let again = *at + behaviour.takes(dice.below(120));
                 self.schedule(state, again, update.clone());
             }
             self.schedule(state, *at, update);
+        }
+        if let Some(end) = script.ends_at()
+            && dice.happens(behaviour.wrong_webhooks)
+        {
+            state.count("webhook wrong");
+            let at = end + behaviour.takes(1 + dice.below(3_600));
+            let event = CallEvent::Ended {
+                disposition: [Disposition::Busy, Disposition::AnsweredHuman][usize::from(dice.happens(0.5))],
+                reason: None,
+                talk_time: None,
+            };
+            self.schedule(state, at, CallUpdate { call: CallRef::Id(leg.call_id), at, event });
         }
     }
 
@@ -85,6 +101,10 @@ impl SimulatedNetwork {
 }
 
 impl State {
+    pub(super) fn count(&mut self, fault: &'static str) {
+        *self.fired.entry(fault).or_default() += 1;
+    }
+
     pub(super) fn remember(&mut self, leg: Leg, script: Script) {
         *self.legs_to.entry(leg.to).or_default() += 1;
         self.calls.insert(leg.call_id, PlacedLeg { leg, script });
