@@ -48,7 +48,8 @@ pub struct ContactHours {
     found: Arc<Mutex<HashMap<CandidateZones, Found>>>,
 }
 
-/// The legal stretch that is the first for every instant from `since` on.
+/// The legal stretch that is the first for every instant from `since` to its end; for a day if no end was found, which may lie
+/// beyond the horizon.
 #[derive(Debug, Clone, Copy)]
 struct Found {
     since: DateTime<Utc>,
@@ -67,7 +68,7 @@ impl ContactHours {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Found { since, stretch }) = found.get(zones)
             && *since <= from
-            && stretch.until.is_none_or(|until| from < until)
+            && from < stretch.until.unwrap_or(*since + TimeDelta::days(1))
         {
             return Some(Interval { from: stretch.from.max(from), ..*stretch });
         }
